@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * device.h - the PCI device behind an endpoint
+ *
+ * One interface, two kinds: vfio (a real device) and null (a small synthetic
+ * one with a BAR in a memfd, for tests without an IOMMU). Indices, flags and
+ * offsets are those of <linux/vfio.h>. The configuration space that a device
+ * shows includes the pvdma capability (device/pci_cap.c).
+ */
+#ifndef PVDMA_AGENT_DEVICE_H
+#define PVDMA_AGENT_DEVICE_H
+
+#include <linux/vfio.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct device;
+struct iommu;
+
+/*
+ * Opens the vfio device @bdf ("0000:01:00.0"): finds its group, adds the group
+ * to @iommu's container, gets the device. @device_fd and @group_fd are used
+ * instead of opening paths where they are >= 0; both are owned by the device
+ * on success. @vm_tag and @endpoint go into the capability. Returns 0 or a
+ * negative errno, and logs what to do about it.
+ */
+int vfio_device_new(const char *bdf, int group_fd, int device_fd,
+		    struct iommu *iommu, uint32_t vm_tag, uint32_t endpoint,
+		    struct device **ret);
+
+/* The synthetic device. */
+int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret);
+
+void device_free(struct device *dev);
+
+const char *device_name(const struct device *dev);
+
+/* Info as from VFIO_DEVICE_GET_INFO. */
+void device_get_info(const struct device *dev, struct vfio_device_info *ret);
+
+/*
+ * Region info with its capability chain, as from VFIO_DEVICE_GET_REGION_INFO.
+ * At most @size bytes are written to @ret; its argsz says how many there are.
+ * 0, or -EINVAL (no such region).
+ */
+int device_get_region_info(struct device *dev, uint32_t index,
+			   struct vfio_region_info *ret, size_t size);
+
+/* The fd to mmap regions from (borrowed), or -1. */
+int device_mmap_fd(const struct device *dev, uint32_t index);
+
+int device_get_irq_info(struct device *dev, uint32_t index,
+			struct vfio_irq_info *ret);
+
+/* As pread() and pwrite() on a region: bytes, or a negative errno. */
+ssize_t device_read(struct device *dev, uint32_t index, void *buf,
+		    size_t count, uint64_t offset);
+ssize_t device_write(struct device *dev, uint32_t index, const void *buf,
+		     size_t count, uint64_t offset);
+
+/* As VFIO_DEVICE_SET_IRQS; @set is complete and was validated. */
+int device_set_irqs(struct device *dev, const struct vfio_irq_set *set);
+
+int device_reset(struct device *dev);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vhost.h - the virtio device pvdma as a vhost-user backend
+ */
+#ifndef PVDMA_AGENT_VHOST_H
+#define PVDMA_AGENT_VHOST_H
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct vhost;
+struct vm;
+
+struct vhost_stats {
+	uint64_t connections;
+	uint64_t messages;
+	uint64_t errors;		/* messages refused */
+	uint64_t kicks;			/* eventfd wake-ups */
+	uint64_t requests;		/* chains popped */
+	uint64_t broken_queues;		/* queues stopped as malformed */
+};
+
+/*
+ * Listens on @listen_fd (owned on success), one front-end at a time. Borrows
+ * @vm; @num_queues as in the VM's configuration. 0 or negative errno.
+ */
+int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
+	      uint16_t num_queues, struct vhost **ret);
+void vhost_free(struct vhost *vhost);
+
+/* Sends the configuration change message (BACKEND_CONFIG_CHANGE_MSG). */
+void vhost_config_changed(struct vhost *vhost);
+
+void vhost_get_stats(const struct vhost *vhost, struct vhost_stats *ret);
+
+#endif

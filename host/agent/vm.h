@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm.h - one VM as the data path sees it
+ *
+ * Owns: memory map, tracking table, ledger, quota, policy, the endpoints'
+ * attachment, and the IOMMU backend; that is, all that decides what the
+ * devices of the VM can reach. Knows no protocol and no event loop: vfio_user/
+ * and vhost/ call in, and hear of consequences through struct vm_notify.
+ * Single-threaded.
+ *
+ * Invariants: the bytes mapped never exceed the quota (strategy direct-map and
+ * fallback=direct are charged like everything else); a granule's MAPPED bit is
+ * set only while the ledger holds it; the table is written only while queues
+ * run.
+ */
+#ifndef PVDMA_AGENT_VM_H
+#define PVDMA_AGENT_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/virtio_pvdma.h"
+
+struct iommu;
+struct vm;
+
+#define VM_ENDPOINTS_MAX	64
+
+enum vm_fallback {
+	VM_FALLBACK_DENY,	/* without a driver a device reaches nothing */
+	VM_FALLBACK_DIRECT,	/* ... everything, if the quota covers it */
+};
+
+struct vm_config {
+	uint64_t quota;		/* bytes; 0: nothing is ever mapped */
+	uint8_t granule_shift;	/* VIRTIO_PVDMA_GRANULE_SHIFT_MIN..MAX */
+	uint8_t strategy;	/* VIRTIO_PVDMA_S_* */
+	enum vm_fallback fallback;
+	const char *policy;	/* name, see policy.h */
+	uint16_t num_queues;
+	uint16_t max_ranges;
+};
+
+/* Called from within vm_*(); must not call back into the VM. */
+struct vm_notify {
+	/* The configuration space changed: tell the guest. May be NULL. */
+	void (*config_changed)(void *userdata);
+	/* vm_work() wants to run from the event loop soon. May be NULL. */
+	void (*work_pending)(void *userdata);
+	void *userdata;
+};
+
+struct vm_stats {
+	uint64_t requests;		/* all requests */
+	uint64_t map_requests;		/* MAP requests */
+	uint64_t map_granules;		/* granules that MAPs newly mapped */
+	uint64_t map_present;		/* granules asked for, mapped already */
+	uint64_t failed_requests;	/* answered other than OK */
+	uint64_t failed_quota;		/* of those, QUOTA */
+	uint64_t failed_limit;		/* of those, LIMIT */
+	uint64_t evictions;		/* extents evicted for room */
+	uint64_t evicted_bytes;
+	uint64_t evict_busy;		/* candidates that were held */
+	uint64_t unmaps;		/* extents ended by other causes */
+	uint64_t iommu_maps;		/* backend calls */
+	uint64_t iommu_unmaps;
+	uint64_t mapped_bytes;		/* now */
+	uint64_t mapped_peak;		/* highest so far */
+	uint64_t extents;		/* now */
+	uint64_t leaves;		/* registered now */
+	uint64_t quota;			/* now */
+	uint64_t resets;		/* INITs and VM resets */
+};
+
+/*
+ * Takes ownership of @iommu on success. Returns 0 or a negative errno; what
+ * is wrong with @config is logged (-EINVAL).
+ */
+int vm_new(const struct vm_config *config, struct iommu *iommu,
+	   const struct vm_notify *notify, struct vm **ret);
+void vm_free(struct vm *vm);
+
+/* --- from vfio_user/: what the VMM says of the memory --- */
+
+/* As memory_add() and memory_remove(); mappings in the way end first. */
+int vm_memory_add(struct vm *vm, const void *source, uint64_t gpa,
+		  uint64_t size, int fd, uint64_t offset, uint32_t prot);
+int vm_memory_remove(struct vm *vm, const void *source, uint64_t gpa,
+		     uint64_t size);
+/* Takes back all that @source announced: its connection ended. */
+void vm_memory_drop(struct vm *vm, const void *source);
+
+/* The VMM reset a device; with the queues stopped, that is a VM reset. */
+void vm_device_reset(struct vm *vm);
+
+/*
+ * An endpoint came (its device is ready to be used) or went. 0, or -EEXIST,
+ * -ENOSPC; removal of an unknown one is harmless.
+ */
+int vm_endpoint_add(struct vm *vm, uint32_t endpoint);
+void vm_endpoint_remove(struct vm *vm, uint32_t endpoint);
+
+/* --- from vhost/: the guest's driver --- */
+
+void vm_config_read(const struct vm *vm, struct virtio_pvdma_config *ret);
+uint32_t vm_tag(const struct vm *vm);
+
+/* Feature bits (only VIRTIO_PVDMA_F_*) offered, and those negotiated. */
+uint64_t vm_features(const struct vm *vm);
+void vm_set_features(struct vm *vm, uint64_t features);
+
+/* The first queue started, the last queue stopped (pause or reset). */
+void vm_queues_start(struct vm *vm);
+void vm_queues_stop(struct vm *vm);
+
+/*
+ * One request: @buf holds the @len bytes that the guest wrote, copied once
+ * into memory of ours. @ret_tail is always filled. Lives in request.c.
+ */
+void vm_request(struct vm *vm, const void *buf, size_t len,
+		struct virtio_pvdma_req_tail *ret_tail);
+
+/* The bytes that the longest acceptable request has, without the tail. */
+size_t vm_request_max(const struct vm *vm);
+
+/* --- from the event loop and control --- */
+
+/* Deferred work (direct mappings, shrinking); returns true if more is left. */
+bool vm_work(struct vm *vm);
+
+/*
+ * Sets the quota. Lowering evicts what is idle at once; what is held stays
+ * and is reported by stats until it is given up. 0 or negative errno.
+ */
+int vm_set_quota(struct vm *vm, uint64_t bytes);
+
+void vm_get_stats(const struct vm *vm, struct vm_stats *ret);
+
+#endif
