@@ -25,5 +25,6 @@ int disk_run(int argc, char **argv);
 int net_get(int argc, char **argv);
 int net_put(int argc, char **argv);
 int net_serve(int argc, char **argv);
+int pins_watch(int argc, char **argv);
 
 #endif
