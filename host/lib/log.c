@@ -33,8 +33,8 @@
 
 enum log_target {
 	LOG_TARGET_UNKNOWN, /* nothing was logged yet */
-	LOG_TARGET_STDERR, /* a terminal, a file, a pipe */
-	LOG_TARGET_STREAM, /* the journal's stream, and no way to its socket */
+	LOG_TARGET_STDERR,  /* a terminal, a file, a pipe */
+	LOG_TARGET_STREAM,  /* the journal's stream, and no way to its socket */
 	LOG_TARGET_JOURNAL, /* the journal's socket: messages have fields */
 };
 
@@ -133,7 +133,8 @@ static void replace_controls(char *msg)
 	}
 }
 
-static void format_message(char *msg, size_t size, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void
+format_message(char *msg, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(msg, size, fmt, ap);
 
@@ -257,9 +258,10 @@ int log_write_errno(int level, int error, const struct log_site *site,
 int log_ratelimit_pass(struct log_ratelimit *rl, uint64_t now_usec,
 		       uint64_t *ret_suppressed)
 {
-	if (rl->interval_start == 0 ||
+	/* Nothing passed yet: the first interval starts now. */
+	if (rl->passed == 0 ||
 	    now_usec - rl->interval_start >= LOG_RATELIMIT_INTERVAL_USEC) {
-		rl->interval_start = max(now_usec, (uint64_t)1);
+		rl->interval_start = now_usec;
 		rl->passed = 0;
 	}
 	if (rl->passed >= LOG_RATELIMIT_BURST) {

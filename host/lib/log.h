@@ -19,14 +19,14 @@
 #define LOG_MESSAGE_MAX 2048
 
 /* A call site may log this many messages an interval. */
-#define LOG_RATELIMIT_BURST 5
+#define LOG_RATELIMIT_BURST	    5
 #define LOG_RATELIMIT_INTERVAL_USEC 5000000ULL
 
 /* What a call site of log_ratelimited() remembers; all zero at start. */
 struct log_ratelimit {
-	uint64_t interval_start; /* CLOCK_MONOTONIC, microseconds; 0: none */
-	unsigned int passed; /* messages in this interval */
-	uint64_t suppressed; /* since the last message that passed */
+	uint64_t interval_start; /* CLOCK_MONOTONIC, microseconds */
+	unsigned int passed;	 /* messages in this interval */
+	uint64_t suppressed;	 /* since the last message that passed */
 };
 
 /* Where in the source a message comes from. */
@@ -82,11 +82,11 @@ void log_write_ratelimited(int level, struct log_ratelimit *rl,
 #define LOG_SITE_ (&(const struct log_site){ __FILE__, __LINE__, __func__ })
 
 #define log_full(level, ...) log_write(level, LOG_SITE_, __VA_ARGS__)
-#define log_err(...) log_full(LOG_ERR, __VA_ARGS__)
-#define log_warn(...) log_full(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...) log_full(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...) log_full(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_full(LOG_DEBUG, __VA_ARGS__)
+#define log_err(...)	     log_full(LOG_ERR, __VA_ARGS__)
+#define log_warn(...)	     log_full(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...)	     log_full(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)	     log_full(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)	     log_full(LOG_DEBUG, __VA_ARGS__)
 
 /*
  * Log "message: text of the error". @error is an errno value of either sign;

@@ -22,7 +22,7 @@
 struct pci_address {
 	uint32_t domain; /* wider than 16 bits behind some host bridges */
 	uint8_t bus;
-	uint8_t device; /* 0 ... 31 */
+	uint8_t device;	  /* 0 ... 31 */
 	uint8_t function; /* 0 ... 7 */
 };
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a test printed and how it ended, turned into verdicts.
+
+Three kinds of tests are understood, told apart by what they print:
+
+  TAP      "1..N", "ok N - name", "not ok N - name", "ok N # SKIP reason"
+           (cmocka with CMOCKA_MESSAGE_OUTPUT=TAP; pytap for unittest)
+  verdicts "PASS name", "FAIL name: reason", "SKIP name: reason"
+           (shell tests, and the bed)
+  neither  one test: exit status 0 passes, 77 skips with the last line as
+           the reason, anything else fails
+
+A way to end that the verdicts do not account for is a failure of its own: a
+signal, a status that says failure where no test did, a time-out, fewer tests
+than the TAP plan announced, or no verdict where verdicts are required.
+"""
+
+import re
+import signal
+from dataclasses import dataclass, field
+
+PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
+SKIP_STATUS = 77
+
+_TAP_PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*skip\b\s*(.*))?\s*$", re.IGNORECASE)
+_TAP_LINE = re.compile(r"^(not )?ok\b(?:\s+(\d+))?\s*(?:- )?(.*)$")
+_TAP_SKIP = re.compile(r"^(.*?)\s*#\s*skip\b:?\s*(.*)$", re.IGNORECASE)
+_VERDICT = re.compile(r"^(PASS|FAIL|SKIP) (\S[^:]*)(?:: ?(.*))?$")
+
+
+@dataclass
+class Verdict:
+    outcome: str
+    name: str
+    reason: str = ""
+
+
+@dataclass
+class Parser:
+    """Takes the lines of one test program as they come."""
+
+    name: str
+    require_verdicts: bool = False
+    verdicts: list = field(default_factory=list)
+    planned: int = 0
+    tap_seen: int = 0
+    plans: int = 0
+    last_line: str = ""
+
+    def line(self, text):
+        """Reads one line; returns the verdict that it held, or None."""
+        text = text.rstrip()
+        verdict = self._tap(text) or self._verdict(text)
+        if verdict:
+            self.verdicts.append(verdict)
+        if text.strip():
+            self.last_line = text.strip()
+        return verdict
+
+    def _tap(self, text):
+        plan = _TAP_PLAN.match(text)
+        if plan:
+            self.plans += 1
+            self.planned += int(plan.group(1))
+            if int(plan.group(1)) == 0 and plan.group(2) is not None:
+                return Verdict(SKIP, self.name, plan.group(2) or "no reason given")
+            return None
+        match = _TAP_LINE.match(text)
+        if not match or match.group(2) is None:
+            return None
+        self.tap_seen += 1
+        rest = match.group(3).strip()
+        if match.group(1):
+            return Verdict(FAIL, rest or match.group(2))
+        skip = _TAP_SKIP.match(rest)
+        if skip:
+            # cmocka puts the name where TAP puts the reason.
+            return Verdict(SKIP, skip.group(1) or skip.group(2) or match.group(2),
+                           skip.group(2) if skip.group(1) else "skipped by the test")
+        return Verdict(PASS, rest or match.group(2))
+
+    @staticmethod
+    def _verdict(text):
+        match = _VERDICT.match(text)
+        if not match:
+            return None
+        outcome, name, reason = match.groups()
+        if outcome != PASS and not reason:
+            reason = "no reason given"
+        return Verdict(outcome, name.strip(), reason or "")
+
+    def end(self, status, timed_out=None):
+        """Judges the end: returns the verdicts that it adds.
+
+        status is that of subprocess (negative: a signal), timed_out the
+        seconds after which the program was killed, or None.
+        """
+        added = self._judge(status, timed_out)
+        self.verdicts.extend(added)
+        return added
+
+    def _judge(self, status, timed_out):
+        failed = any(v.outcome == FAIL for v in self.verdicts)
+        if timed_out is not None:
+            return [self._fail(f"timed out after {timed_out:g} s{self._progress()}")]
+        if status < 0:
+            return [self._fail(f"killed by {_signal_name(-status)}{self._progress()}")]
+        if not self.verdicts:
+            return [self._sole_verdict(status)]
+        if self.tap_seen and not self.plans:
+            return [self._fail(f"ended with status {status} before it printed its plan")]
+        if self.plans and self.tap_seen < self.planned:
+            return [self._fail(f"ended with status {status} after {self.tap_seen} "
+                               f"of {self.planned} planned tests")]
+        if status not in (0, SKIP_STATUS) and not failed:
+            return [self._fail(f"ended with status {status} although no test failed")]
+        if status == SKIP_STATUS and any(v.outcome == PASS for v in self.verdicts):
+            return [self._fail("ended as skipped although tests passed")]
+        return []
+
+    def _sole_verdict(self, status):
+        if status == SKIP_STATUS:
+            return Verdict(SKIP, self.name, self.last_line or "no reason given")
+        if status != 0:
+            return self._fail(f"ended with status {status}")
+        if self.require_verdicts or self.plans:
+            return self._fail("ended without a single verdict")
+        return Verdict(PASS, self.name)
+
+    def _progress(self):
+        return f" after {len(self.verdicts)} verdicts" if self.verdicts else ""
+
+    def _fail(self, reason):
+        return Verdict(FAIL, self.name, reason)
+
+
+def _signal_name(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def count(verdicts):
+    """(passed, failed, skipped) of a list of verdicts."""
+    outcomes = [v.outcome for v in verdicts]
+    return outcomes.count(PASS), outcomes.count(FAIL), outcomes.count(SKIP)
+
+
+def summary(passed, failed, skipped):
+    return f"{passed} passed, {failed} failed, {skipped} skipped"
