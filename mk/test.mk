@@ -95,7 +95,7 @@ E2E := $(wildcard tests/e2e/run)
 
 # --- groups for the harness ------------------------------------------------------
 
-SPEC_GROUP := --group spec:timeout=60 'scripts/spec-check --tests'
+SPEC_GROUP := --group spec:timeout=60 scripts/spec-check
 SCRIPT_GROUP = $(if $(SCRIPT_TESTS),--group scripts:timeout=300 $(SCRIPT_TESTS))
 UNIT_GROUP = $(if $(UNIT_TESTS),--group unit:timeout=180 $(UNIT_TESTS))
 STRESS_GROUP = $(if $(STRESS_TESTS),--group stress:timeout=300 \
