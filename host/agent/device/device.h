@@ -62,6 +62,13 @@ ssize_t device_write(struct device *dev, uint32_t index, const void *buf,
 /* As VFIO_DEVICE_SET_IRQS; @set is complete and was validated. */
 int device_set_irqs(struct device *dev, const struct vfio_irq_set *set);
 
+/* -EOPNOTSUPP: the device cannot be reset. */
 int device_reset(struct device *dev);
+
+/*
+ * Brings the device to rest: no interrupts, no bus mastering, and a reset
+ * where it has one. When this returns, it does no DMA. Cannot fail.
+ */
+void device_quiesce(struct device *dev);
 
 #endif

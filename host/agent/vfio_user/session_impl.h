@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * session_impl.h - what session.c and the files of its messages share
+ */
+#ifndef PVDMA_AGENT_VFIO_USER_SESSION_IMPL_H
+#define PVDMA_AGENT_VFIO_USER_SESSION_IMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vfio_user/dma.h"
+#include "vfio_user/message.h"
+#include "vfio_user/version.h"
+
+struct device;
+struct vfio_user_stats;
+struct vm;
+
+struct vfu_session {
+	struct vfu_channel channel;
+	struct device *dev;
+	struct vm *vm;
+	struct vfio_user_stats *stats;
+	uint32_t endpoint;
+	bool negotiated; /* VERSION succeeded: the endpoint is there */
+	bool over;	 /* the reply under way is the last */
+	struct vfu_capabilities client;
+	struct vfu_dma dma;
+};
+
+struct vfu_reply {
+	size_t size; /* of the payload */
+	int fd;	     /* to go along, or -1; the device's */
+};
+
+/*
+ * Handles one message whose size and number of fds are within the bounds of
+ * session.c's table. Returns 0 with *@reply filled, a positive errno (the
+ * client is at fault) or a negative one (we are); either is the reply then.
+ * Fds that it keeps are taken out of @msg.
+ */
+typedef int vfu_handler_fn(struct vfu_session *session, struct vfu_message *msg,
+			   struct vfu_reply *reply);
+
+vfu_handler_fn vfu_get_info; /* info.c */
+vfu_handler_fn vfu_get_region_info;
+vfu_handler_fn vfu_get_region_io_fds;
+vfu_handler_fn vfu_get_irq_info;
+vfu_handler_fn vfu_set_irqs;	/* irq.c */
+vfu_handler_fn vfu_region_read; /* region.c */
+vfu_handler_fn vfu_region_write;
+vfu_handler_fn vfu_region_write_multi;
+vfu_handler_fn vfu_dma_map; /* dma.c */
+vfu_handler_fn vfu_dma_unmap;
+
+/* Prepares a zeroed payload of @size bytes for the reply; NULL: no memory. */
+void *vfu_reply_payload(struct vfu_session *session, struct vfu_reply *reply,
+			size_t size);
+
+#endif
