@@ -109,7 +109,7 @@ BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
 MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:jobs=1:timeout=900 \
 	$(foreach k,$(MODULE_KERNELS),'$(BED) module --guest-kernel $(k)'))
 E2E_GROUP = $(if $(E2E),--group e2e:jobs=1:live:verdicts:timeout=2400 $(E2E))
-LINT_GROUP = --group lint:timeout=900 $(foreach t,$(LINTS),'scripts/lint/$(t) $(BUILD)')
+LINT_GROUP = --group lint:timeout=900 $(addprefix scripts/lint/,$(LINTS))
 
 # A machine for continuous integration judges the sources, too.
 ifeq ($(CI),true)

@@ -53,19 +53,22 @@ static const char *const level_names[] = {
 	[LOG_INFO] = "info",	   [LOG_DEBUG] = "debug",
 };
 
-/* systemd names the stream that it connected to stderr in $JOURNAL_STREAM. */
+/*
+ * systemd names the stream that it connected to stderr in $JOURNAL_STREAM, as
+ * "device:inode".
+ */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long dev, ino;
+	char ours[48];
 	struct stat st;
-	char end;
 
-	if (!stream || sscanf(stream, "%llu:%llu%c", &dev, &ino, &end) != 2)
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
 		return false;
-	if (fstat(STDERR_FILENO, &st) < 0)
-		return false;
-	return st.st_dev == dev && st.st_ino == ino;
+	(void)snprintf(ours, sizeof(ours), "%llu:%llu",
+		       (unsigned long long)st.st_dev,
+		       (unsigned long long)st.st_ino);
+	return strcmp(stream, ours) == 0;
 }
 
 void log_reopen(void)

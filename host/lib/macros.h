@@ -37,11 +37,14 @@
 		max_a_ > max_b_ ? max_a_ : max_b_; \
 	})
 
-/* The struct of type @type whose member @member is at @ptr. */
-#define container_of(ptr, type, member)                                      \
-	({                                                                   \
-		const __typeof__(((type *)NULL)->member) *co_p_ = (ptr);     \
-		(type *)((char *)(uintptr_t)co_p_ - offsetof(type, member)); \
+/*
+ * The struct of type @type whose member @member is at @ptr. A pointer to
+ * something else than such a member does not compile.
+ */
+#define container_of(ptr, type, member)                                    \
+	({                                                                 \
+		(void)sizeof((ptr) == &((type *)0)->member);               \
+		(type *)((char *)(uintptr_t)(ptr)-offsetof(type, member)); \
 	})
 
 /* True for 1, 2, 4, ...; false for 0. */
