@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * backend.c - the virtio device pvdma as a vhost-user backend
+ *
+ * Theory of operation. One front-end at a time: its connection is a session,
+ * which ends with it and leaves nothing behind. Messages are handled one after
+ * the other (dispatch.c), a few at a turn. Nothing here ever waits for the
+ * front-end: an answer that its socket does not take is kept, and no further
+ * message is read before it is gone. Changes of the configuration space are
+ * announced on a channel of their own; while the front-end does not read, they
+ * merge into one.
+ *
+ * Owns: the listening socket, the session with its sockets, guest memory and
+ * queues.
+ *
+ * Invariant: no session, no memory, no running queue. At most one answer and
+ * one announcement wait to be sent.
+ *
+ * Locks: none; one event loop. In a request's way: not; queue.c is.
+ */
+#include "vhost/backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "vm.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+
+/* Messages handled before the rest of the agent has a turn */
+#define MESSAGES_PER_TURN 16
+
+#define BIT(n) (1ULL << (n))
+
+/* --- the channel on which we speak first --- */
+
+static void channel_close(struct vhost *vhost)
+{
+	vhost->channel_source =
+		sd_event_source_disable_unref(vhost->channel_source);
+	vhost->channel_fd = close_fd(vhost->channel_fd);
+	vhost->channel_out.size = 0;
+}
+
+/* Sends what waits; when the socket is full, waits until it is not. */
+static void channel_flush(struct vhost *vhost)
+{
+	int r = message_flush(vhost->channel_fd, &vhost->channel_out);
+
+	if (r < 0 && r != -EAGAIN) {
+		log_ratelimited(LOG_WARNING,
+				"vhost-user: cannot tell the front-end of "
+				"configuration changes: %s",
+				strerror(-r));
+		channel_close(vhost);
+		return;
+	}
+	(void)sd_event_source_set_io_events(vhost->channel_source,
+					    r == 0 ? EPOLLIN : EPOLLOUT);
+}
+
+/* What the front-end says on this channel does not matter: we never ask. */
+static void channel_discard(struct vhost *vhost)
+{
+	uint8_t bytes[256];
+	ssize_t n;
+
+	n = recv(vhost->channel_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		channel_close(vhost);
+}
+
+static int on_channel(sd_event_source *s, int fd, uint32_t revents,
+		      void *userdata)
+{
+	struct vhost *vhost = userdata;
+
+	(void)s;
+	(void)fd;
+	if (revents & EPOLLOUT)
+		channel_flush(vhost);
+	else
+		channel_discard(vhost);
+	return 0;
+}
+
+int backend_set_channel(struct vhost *vhost, int fd)
+{
+	sd_event_source *source = NULL;
+	int r;
+
+	r = sd_event_add_io(vhost->event, &source, fd, EPOLLIN, on_channel,
+			    vhost);
+	if (r < 0)
+		return r;
+	channel_close(vhost);
+	vhost->channel_fd = fd;
+	vhost->channel_source = source;
+	return 0;
+}
+
+/* Runs once after any number of changes. */
+static int on_config_changed(sd_event_source *s, void *userdata)
+{
+	struct vhost *vhost = userdata;
+
+	(void)s;
+	if (vhost->channel_fd < 0)
+		return 0;
+	/* One that still waits announces this change, too. */
+	if (!message_out_busy(&vhost->channel_out))
+		message_put(&vhost->channel_out,
+			    VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
+	channel_flush(vhost);
+	return 0;
+}
+
+void vhost_config_changed(struct vhost *vhost)
+{
+	/* Without a session there is nobody to tell, and nobody who missed it. */
+	if (vhost->channel_fd >= 0)
+		(void)sd_event_source_set_enabled(vhost->config_source,
+						  SD_EVENT_ONESHOT);
+}
+
+/* --- the session --- */
+
+static void session_close(struct vhost *vhost)
+{
+	for (unsigned int i = 0; i < vhost->num_queues; i++)
+		queue_reset(&vhost->queues[i]);
+	channel_close(vhost);
+	(void)sd_event_source_set_enabled(vhost->config_source, SD_EVENT_OFF);
+	vhost->source = sd_event_source_disable_unref(vhost->source);
+	vhost->fd = close_fd(vhost->fd);
+	message_done(&vhost->in);
+	vhost->out.size = 0;
+	regions_clear(&vhost->mem);
+	vhost->features = 0;
+	vhost->protocol_features = 0;
+	vhost->told_unshared = false;
+}
+
+/* Logs a message that was not obeyed. */
+static void log_refusal(struct vhost *vhost, const struct message *msg, int r,
+			const char *why)
+{
+	vhost->stats.errors++;
+	log_ratelimited(LOG_WARNING, "vhost-user: %s (%u) refused: %s",
+			message_strrequest(msg->head.request),
+			msg->head.request, why ? why : strerror(abs(r)));
+}
+
+static void put_reply(struct vhost *vhost, const struct message *msg,
+		      const struct reply *reply, int r)
+{
+	bool ack = (msg->head.flags & VHOST_USER_FLAGS_NEED_REPLY) &&
+		   (vhost->protocol_features &
+		    BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK));
+	uint64_t status = r ? 1 : 0;
+
+	if (reply->wanted)
+		message_put(&vhost->out, msg->head.request,
+			    VHOST_USER_FLAGS_REPLY, &reply->body, reply->size);
+	else if (ack)
+		message_put(&vhost->out, msg->head.request,
+			    VHOST_USER_FLAGS_REPLY, &status, sizeof(status));
+}
+
+/* Sends what waits. False: the session is over. */
+static bool session_flush(struct vhost *vhost)
+{
+	int r = message_flush(vhost->fd, &vhost->out);
+
+	if (r < 0 && r != -EAGAIN) {
+		if (r != -EPIPE && r != -ECONNRESET)
+			log_warn_errno(r, "vhost-user: cannot answer");
+		session_close(vhost);
+		return false;
+	}
+	(void)sd_event_source_set_io_events(vhost->source,
+					    r == 0 ? EPOLLIN : EPOLLOUT);
+	return true;
+}
+
+/* Handles vhost->in, which is complete. False: the session is over. */
+static bool session_handle(struct vhost *vhost)
+{
+	struct message *msg = &vhost->in;
+	struct reply reply;
+	int r;
+
+	vhost->stats.messages++;
+	r = dispatch_message(vhost, msg, &reply);
+	log_debug("vhost-user: %s: %d", message_strrequest(msg->head.request),
+		  r);
+	if (r)
+		log_refusal(vhost, msg, r, reply.why);
+	put_reply(vhost, msg, &reply, r);
+	message_done(msg);
+	if (reply.fatal) {
+		session_close(vhost);
+		return false;
+	}
+	return session_flush(vhost);
+}
+
+/* Reads and handles one message. False: no more for now. */
+static bool session_turn(struct vhost *vhost)
+{
+	int r = message_receive(vhost->fd, &vhost->in);
+
+	switch (r) {
+	case MESSAGE_COMPLETE:
+		return session_handle(vhost) && !message_out_busy(&vhost->out);
+	case MESSAGE_AGAIN:
+		return false;
+	case MESSAGE_CLOSED:
+		log_info("vhost-user: the front-end disconnected");
+		break;
+	default:
+		vhost->stats.errors++;
+		log_ratelimited(LOG_WARNING,
+				"vhost-user: the front-end is disconnected: %s",
+				r < 0 ? strerror(-r) : message_strverdict(r));
+	}
+	session_close(vhost);
+	return false;
+}
+
+static int on_message(sd_event_source *s, int fd, uint32_t revents,
+		      void *userdata)
+{
+	struct vhost *vhost = userdata;
+
+	(void)s;
+	(void)fd;
+	(void)revents;
+	if (message_out_busy(&vhost->out) &&
+	    (!session_flush(vhost) || message_out_busy(&vhost->out)))
+		return 0;
+	for (int i = 0; i < MESSAGES_PER_TURN; i++)
+		if (!session_turn(vhost))
+			break;
+	return 0;
+}
+
+/* Takes ownership of @fd on success. */
+static int session_open(struct vhost *vhost, int fd)
+{
+	int r;
+
+	r = sd_event_add_io(vhost->event, &vhost->source, fd, EPOLLIN,
+			    on_message, vhost);
+	if (r < 0)
+		return r;
+	vhost->fd = fd;
+	vhost->stats.connections++;
+	log_info("vhost-user: a front-end connected");
+	return 0;
+}
+
+static int on_connect(sd_event_source *s, int listen_fd, uint32_t revents,
+		      void *userdata)
+{
+	struct vhost *vhost = userdata;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	(void)s;
+	(void)revents;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			log_ratelimited(LOG_WARNING,
+					"vhost-user: cannot accept: %s",
+					strerror(errno));
+		return 0;
+	}
+	if (vhost->fd >= 0) {
+		log_ratelimited(LOG_WARNING,
+				"vhost-user: a second front-end was turned "
+				"away: there is one already");
+		return 0;
+	}
+	r = session_open(vhost, fd);
+	if (r < 0) {
+		log_err_errno(r, "vhost-user: cannot serve the front-end");
+		return 0;
+	}
+	steal_fd(&fd);
+	return 0;
+}
+
+/* --- the backend --- */
+
+static struct vhost *vhost_alloc(sd_event *event, struct vm *vm,
+				 uint16_t num_queues)
+{
+	struct vhost *vhost = calloc(1, sizeof(*vhost));
+
+	if (!vhost)
+		return NULL;
+	vhost->event = sd_event_ref(event);
+	vhost->vm = vm;
+	vhost->listen_fd = -EBADF;
+	vhost->fd = -EBADF;
+	vhost->channel_fd = -EBADF;
+	message_init(&vhost->in);
+	/* One byte more tells a request that is too long. */
+	vhost->request_size = vm_request_max(vm) + 1;
+	vhost->request = malloc(vhost->request_size);
+	vhost->queues = calloc(num_queues, sizeof(*vhost->queues));
+	if (!vhost->request || !vhost->queues) {
+		vhost_free(vhost);
+		return NULL;
+	}
+	vhost->num_queues = num_queues;
+	return vhost;
+}
+
+static int vhost_init(struct vhost *vhost)
+{
+	int r;
+
+	for (uint16_t i = 0; i < vhost->num_queues; i++) {
+		r = queue_init(&vhost->queues[i], vhost, i);
+		if (r < 0)
+			return r;
+	}
+	r = sd_event_add_defer(vhost->event, &vhost->config_source,
+			       on_config_changed, vhost);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(vhost->config_source, SD_EVENT_OFF);
+}
+
+/* Listens on @fd, or serves it when it is a connection. */
+static int vhost_attach(struct vhost *vhost, int fd)
+{
+	socklen_t len = sizeof(int);
+	int listening, r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0)
+		return -errno;
+	if (!listening)
+		return session_open(vhost, fd);
+	r = sd_event_add_io(vhost->event, &vhost->listen_source, fd, EPOLLIN,
+			    on_connect, vhost);
+	if (r < 0)
+		return r;
+	vhost->listen_fd = fd;
+	return 0;
+}
+
+int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
+	      uint16_t num_queues, struct vhost **ret)
+{
+	struct vhost *vhost = vhost_alloc(event, vm, num_queues);
+	int r;
+
+	if (!vhost)
+		return -ENOMEM;
+	r = vhost_init(vhost);
+	if (r == 0)
+		r = vhost_attach(vhost, listen_fd);
+	if (r < 0) {
+		vhost_free(vhost);
+		return r;
+	}
+	*ret = vhost;
+	return 0;
+}
+
+void vhost_free(struct vhost *vhost)
+{
+	if (!vhost)
+		return;
+	session_close(vhost);
+	for (unsigned int i = 0; i < vhost->num_queues; i++)
+		queue_done(&vhost->queues[i]);
+	sd_event_source_disable_unref(vhost->listen_source);
+	sd_event_source_disable_unref(vhost->config_source);
+	close_fd(vhost->listen_fd);
+	free(vhost->queues);
+	free(vhost->request);
+	sd_event_unref(vhost->event);
+	free(vhost);
+}
+
+void vhost_get_stats(const struct vhost *vhost, struct vhost_stats *ret)
+{
+	*ret = vhost->stats;
+}

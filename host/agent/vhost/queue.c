@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * queue.c - runs one request queue
+ *
+ * Theory of operation. A kick (an eventfd that KVM signals) wakes the queue;
+ * it then serves chains until the ring is empty, with kicks suppressed. A guest
+ * that refills the ring all the time does not keep the event loop: after one
+ * ring's worth of chains the others have a turn, and a deferred source goes on.
+ *
+ * Owns: the queue's descriptors and event sources, and the position in its
+ * ring.
+ *
+ * Invariant: the VM's queues count as started exactly while at least one queue
+ * is running; queue_update() is the only place where that changes.
+ *
+ * Locks: none; one event loop. In a request's way: step 6, between the ring and
+ * vm_request().
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "vhost/backend.h"
+#include "vm.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+
+/* Kicks without a chain that it takes to suspect the memory. */
+#define EMPTY_KICKS_SUSPECT 2
+
+/* Signals an eventfd. A full one is signalled already; others do not matter. */
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	if (fd >= 0)
+		(void)!write(fd, &one, sizeof(one));
+}
+
+/*
+ * Descriptors of the peer must not stop the event loop, whatever they are. The
+ * flag is one of the open file that both sides share; QEMU's eventfds have it.
+ */
+static void set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && !(flags & O_NONBLOCK))
+		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void queue_update(struct queue *q)
+{
+	bool running = q->started && q->enabled && !q->broken;
+	struct vhost *vhost = q->vhost;
+
+	if (running == q->running)
+		return;
+	q->running = running;
+	if (running) {
+		if (vhost->num_running++ == 0)
+			vm_queues_start(vhost->vm);
+		/* What was made available before is served without a kick. */
+		(void)sd_event_source_set_enabled(q->drain_source,
+						  SD_EVENT_ONESHOT);
+	} else {
+		if (--vhost->num_running == 0)
+			vm_queues_stop(vhost->vm);
+		(void)sd_event_source_set_enabled(q->drain_source,
+						  SD_EVENT_OFF);
+	}
+}
+
+/* DEV-QUEUE-2: no more service until the front-end starts the queue again. */
+static void queue_break(struct queue *q, int verdict)
+{
+	log_ratelimited(LOG_ERR,
+			"request queue %u stopped: the guest's ring is "
+			"malformed (%s at entry %u)",
+			q->index, virtq_strverdict(verdict),
+			q->ring.last_avail);
+	q->vhost->stats.broken_queues++;
+	q->broken = true;
+	queue_update(q);
+	signal_fd(q->err_fd);
+}
+
+/*
+ * A driver kicks after it made something available. If nothing is ever there,
+ * we look at other memory than the guest does.
+ */
+static void suspect_memory(struct queue *q)
+{
+	if (q->vhost->told_unshared || !virtq_resolved(&q->ring) ||
+	    !virtq_untouched(&q->ring))
+		return;
+	q->vhost->told_unshared = true;
+	log_err("request queue %u is kicked, but its ring stays empty: guest "
+		"memory is not shared with the agent; give QEMU's memory "
+		"backend share=on",
+		q->index);
+}
+
+/*
+ * Serves one chain. The readable part is copied once. One byte more than the
+ * longest request is enough to see that a request is too long.
+ */
+static void serve_chain(struct queue *q)
+{
+	struct vhost *vhost = q->vhost;
+	struct virtio_pvdma_req_tail tail;
+	uint32_t written = 0;
+	size_t size;
+
+	vhost->stats.requests++;
+	/* DEV-REQ-4: where the answer does not fit, nothing is done. */
+	if (vhost->chain.writable >= sizeof(tail)) {
+		size = virtq_read(&vhost->chain, &vhost->mem, vhost->request,
+				  vhost->request_size);
+		vm_request(vhost->vm, vhost->request, size, &tail);
+		virtq_write(&vhost->chain, &vhost->mem, &tail, sizeof(tail));
+		written = sizeof(tail);
+	}
+	virtq_push(&q->ring, &vhost->chain, written);
+}
+
+/*
+ * Serves at most @budget chains. Returns how many; *@ret_verdict says why it
+ * ended: VIRTQ_OK (budget), VIRTQ_EMPTY, or a malformed ring.
+ */
+static unsigned int serve_chains(struct queue *q, unsigned int budget,
+				 int *ret_verdict)
+{
+	unsigned int done = 0;
+
+	*ret_verdict = VIRTQ_OK;
+	while (done < budget) {
+		*ret_verdict = virtq_pop(&q->ring, &q->vhost->mem,
+					 &q->vhost->chain);
+		if (*ret_verdict != VIRTQ_OK)
+			break;
+		serve_chain(q);
+		done++;
+	}
+	return done;
+}
+
+/* Returns the number of chains served. */
+static unsigned int queue_drain(struct queue *q)
+{
+	unsigned int budget = q->ring.size, done = 0;
+	int verdict;
+
+	if (!q->running || !virtq_resolved(&q->ring))
+		return 0;
+	do {
+		virtq_suppress_kicks(&q->ring, true);
+		done += serve_chains(q, budget - done, &verdict);
+		if (verdict != VIRTQ_EMPTY)
+			break;
+		virtq_suppress_kicks(&q->ring, false);
+	} while (virtq_pending(&q->ring));
+	if (done > 0) {
+		q->seen_chain = true;
+		if (q->call_fd >= 0 && virtq_wants_call(&q->ring))
+			signal_fd(q->call_fd);
+	}
+	if (verdict == VIRTQ_OK)
+		(void)sd_event_source_set_enabled(q->drain_source,
+						  SD_EVENT_ONESHOT);
+	else if (verdict != VIRTQ_EMPTY)
+		queue_break(q, verdict);
+	return done;
+}
+
+static int on_drain(sd_event_source *s, void *userdata)
+{
+	(void)s;
+	(void)queue_drain(userdata);
+	return 0;
+}
+
+static int on_kick(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+	struct queue *q = userdata;
+	uint64_t count;
+	ssize_t n;
+
+	n = read(fd, &count, sizeof(count));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0 || !(revents & EPOLLIN)) {
+		/* Not an eventfd, and its other end is gone. */
+		log_ratelimited(LOG_WARNING,
+				"the kick descriptor of request queue %u is "
+				"dead: the queue gets no more kicks",
+				q->index);
+		(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
+		return 0;
+	}
+	q->vhost->stats.kicks++;
+	if (queue_drain(q) == 0 && !q->seen_chain && q->running &&
+	    ++q->empty_kicks == EMPTY_KICKS_SUSPECT)
+		suspect_memory(q);
+	return 0;
+}
+
+int queue_init(struct queue *q, struct vhost *vhost, uint16_t index)
+{
+	int r;
+
+	*q = (struct queue){
+		.vhost = vhost,
+		.index = index,
+		.kick_fd = -EBADF,
+		.call_fd = -EBADF,
+		.err_fd = -EBADF,
+	};
+	r = sd_event_add_defer(vhost->event, &q->drain_source, on_drain, q);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(q->drain_source, SD_EVENT_OFF);
+}
+
+void queue_reset(struct queue *q)
+{
+	queue_stop(q);
+	q->call_fd = close_fd(q->call_fd);
+	q->err_fd = close_fd(q->err_fd);
+	q->enabled = false;
+	memset(&q->ring, 0, sizeof(q->ring));
+}
+
+void queue_done(struct queue *q)
+{
+	if (!q->vhost)
+		return;
+	queue_reset(q);
+	q->drain_source = sd_event_source_disable_unref(q->drain_source);
+}
+
+int queue_start(struct queue *q, int kick_fd)
+{
+	sd_event_source *source = NULL;
+	int r;
+
+	if (!virtq_resolved(&q->ring))
+		return EINVAL;
+	set_nonblocking(kick_fd);
+	r = sd_event_add_io(q->vhost->event, &source, kick_fd, EPOLLIN, on_kick,
+			    q);
+	if (r == -EPERM)
+		return EINVAL;
+	if (r < 0)
+		return r;
+	/* A kick descriptor may be replaced while the queue runs. */
+	sd_event_source_disable_unref(q->kick_source);
+	close_fd(q->kick_fd);
+	q->kick_source = source;
+	q->kick_fd = kick_fd;
+	if (!q->started) {
+		virtq_load_used(&q->ring);
+		q->started = true;
+		q->broken = false;
+		q->seen_chain = false;
+		q->empty_kicks = 0;
+	}
+	queue_update(q);
+	return 0;
+}
+
+void queue_stop(struct queue *q)
+{
+	if (q->started && q->empty_kicks > 0 && !q->seen_chain)
+		suspect_memory(q);
+	q->started = false;
+	queue_update(q);
+	q->kick_source = sd_event_source_disable_unref(q->kick_source);
+	q->kick_fd = close_fd(q->kick_fd);
+}
+
+void queue_set_enabled(struct queue *q, bool enabled)
+{
+	q->enabled = enabled;
+	queue_update(q);
+}
+
+void queue_set_call(struct queue *q, int fd)
+{
+	if (fd >= 0)
+		set_nonblocking(fd);
+	close_fd(q->call_fd);
+	q->call_fd = fd;
+}
+
+void queue_set_err(struct queue *q, int fd)
+{
+	if (fd >= 0)
+		set_nonblocking(fd);
+	close_fd(q->err_fd);
+	q->err_fd = fd;
+}
+
+void queue_memory_changed(struct queue *q)
+{
+	bool resolved = virtq_resolve(&q->ring, &q->vhost->mem);
+
+	if (q->started && !resolved)
+		log_ratelimited(LOG_WARNING,
+				"the memory with the ring of request queue %u "
+				"was taken away: the queue waits",
+				q->index);
+	/* It may have come back, with chains that were kicked in between. */
+	if (q->running && resolved)
+		(void)sd_event_source_set_enabled(q->drain_source,
+						  SD_EVENT_ONESHOT);
+}
