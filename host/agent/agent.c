@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * agent.c - the agent of one VM: all parts, wired to one event loop
+ *
+ * Owns: the VM, its devices, the servers in front of them, the backend of the
+ * guest's driver, and the control socket.
+ *
+ * Invariant: parts are made in the order in which one needs the other (event
+ * loop, IOMMU, VM, devices, servers) and go in the order that keeps the devices
+ * harmless: they are reset first, and the memory goes last.
+ *
+ * Locks: none: one thread, one event loop. In a request's way: not.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent_impl.h"
+#include "device/device.h"
+#include "iommu/iommu.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "vfio_user/vfio_user.h"
+#include "vhost/vhost.h"
+
+#define VFIO_CONTAINER "/dev/vfio/vfio"
+
+/* --- what the VM tells us --- */
+
+static void on_config_changed(void *userdata)
+{
+	struct agent *agent = userdata;
+
+	if (agent->vhost)
+		vhost_config_changed(agent->vhost);
+}
+
+static void on_work_pending(void *userdata)
+{
+	struct agent *agent = userdata;
+
+	(void)sd_event_source_set_enabled(agent->work_source,
+					  SD_EVENT_ONESHOT);
+}
+
+/* A piece of deferred work between other events, until all is done. */
+static int on_work(sd_event_source *s, void *userdata)
+{
+	struct agent *agent = userdata;
+
+	if (vm_work(agent->vm))
+		(void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+/* --- setting up --- */
+
+static int open_event(struct agent *agent)
+{
+	sigset_t signals;
+	int r;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = sd_event_new(&agent->event);
+	if (r < 0)
+		return r;
+	/* Without a callback, a signal ends the loop. */
+	r = sd_event_add_signal(agent->event, NULL, SIGTERM, NULL, NULL);
+	if (r < 0)
+		return r;
+	r = sd_event_add_signal(agent->event, NULL, SIGINT, NULL, NULL);
+	if (r < 0)
+		return r;
+	/* Its time comes only if the service manager asks for it. */
+	r = sd_event_set_watchdog(agent->event, true);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(agent->event, &agent->work_source, on_work,
+			       agent);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(agent->work_source, SD_EVENT_OFF);
+}
+
+/* Each MSI-X vector and connection takes a descriptor. */
+static void raise_nofile(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_type1(struct agent *agent)
+{
+	int fd = agent->config->container_fd, r;
+
+	memlock_prepare(agent->config->vm.quota);
+	if (fd < 0)
+		fd = open(VFIO_CONTAINER, O_RDWR | O_CLOEXEC);
+	else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return log_err_errno(errno, "container-fd=%d", fd);
+	if (fd < 0)
+		return log_err_errno(errno, "cannot open " VFIO_CONTAINER ": "
+				     "is the module vfio loaded, and may this "
+				     "user open it?");
+	r = type1_new(fd, &agent->iommu);
+	if (r < 0)
+		close_fd(fd);
+	return r;
+}
+
+static int open_iommu(struct agent *agent)
+{
+	int r;
+
+	if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
+		return open_type1(agent);
+	r = null_iommu_new(agent->config->null_entries,
+			   agent->config->null_bytes, &agent->iommu);
+	if (r < 0)
+		return log_err_errno(r, "cannot make the null IOMMU");
+	log_notice("iommu=null: nothing is mapped for real");
+	return 0;
+}
+
+static int open_vm(struct agent *agent)
+{
+	const struct vm_notify notify = {
+		.config_changed = on_config_changed,
+		.work_pending = on_work_pending,
+		.userdata = agent,
+	};
+	int r;
+
+	r = vm_new(&agent->config->vm, agent->iommu, &notify, &agent->vm);
+	if (r < 0) {
+		iommu_free(agent->iommu);
+		agent->iommu = NULL;
+		return log_err_errno(r, "cannot set the VM up");
+	}
+	return 0;
+}
+
+/* The listening descriptor of @socket. */
+static int open_socket(const struct agent *agent,
+		       const struct config_socket *socket, const char *what,
+		       struct socket_name *ret_name)
+{
+	const struct socket_access access = {
+		.mode = agent->config->socket_mode,
+		.uid = agent->config->socket_uid,
+		.gid = agent->config->socket_gid,
+	};
+
+	if (socket->fd >= 0)
+		return socket_adopt(socket->fd, what);
+	return socket_listen(socket->path, &access, ret_name);
+}
+
+/* The PCI device behind @dev; descriptors handed in are its own afterwards. */
+static int open_device(struct agent *agent, struct agent_device *dev)
+{
+	const struct config_device *config = dev->config;
+	uint32_t tag = vm_tag(agent->vm);
+	int r;
+
+	if (!config->bdf) {
+		r = null_device_new(tag, config->endpoint, &dev->device);
+		if (r < 0)
+			return log_err_errno(r, "cannot make a null device");
+		return 0;
+	}
+	if (config->group_fd >= 0)
+		(void)fcntl(config->group_fd, F_SETFD, FD_CLOEXEC);
+	if (config->device_fd >= 0)
+		(void)fcntl(config->device_fd, F_SETFD, FD_CLOEXEC);
+	return vfio_device_new(config->bdf, config->group_fd, config->device_fd,
+			       agent->iommu, tag, config->endpoint,
+			       &dev->device);
+}
+
+static int open_server(struct agent *agent, struct agent_device *dev)
+{
+	int fd, r;
+
+	fd = open_socket(agent, &dev->config->socket, "device", &dev->name);
+	if (fd < 0)
+		return fd;
+	r = vfio_user_new(agent->event, fd, dev->device, agent->vm,
+			  dev->config->endpoint, &dev->server);
+	if (r < 0) {
+		close_fd(fd);
+		return log_err_errno(r, "cannot serve %s",
+				     device_name(dev->device));
+	}
+	return 0;
+}
+
+static int open_devices(struct agent *agent)
+{
+	const struct agent_config *config = agent->config;
+	int r;
+
+	agent->devices = calloc(config->num_devices, sizeof(*agent->devices));
+	if (!agent->devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->num_devices; i++) {
+		struct agent_device *dev = &agent->devices[i];
+
+		agent->num_devices++;
+		dev->config = &config->devices[i];
+		r = open_device(agent, dev);
+		if (r < 0)
+			return r;
+		r = open_server(agent, dev);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_vhost(struct agent *agent)
+{
+	const struct agent_config *config = agent->config;
+	int fd, r;
+
+	if (!config->vhost.path && config->vhost.fd < 0)
+		return 0;
+	fd = open_socket(agent, &config->vhost, "vhost-fd", &agent->vhost_name);
+	if (fd < 0)
+		return fd;
+	r = vhost_new(agent->event, fd, agent->vm, config->vm.num_queues,
+		      &agent->vhost);
+	if (r < 0) {
+		close_fd(fd);
+		return log_err_errno(r, "cannot serve vhost-user");
+	}
+	return 0;
+}
+
+/* The control socket is the operator's alone, whoever owns the others. */
+static int open_control(struct agent *agent)
+{
+	static const struct socket_access access = {
+		.mode = 0600,
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1,
+	};
+	const struct config_socket *socket = &agent->config->control;
+	int fd, r;
+
+	if (socket->fd >= 0)
+		fd = socket_adopt(socket->fd, "control-fd");
+	else if (socket->path)
+		fd = socket_listen(socket->path, &access, &agent->control_name);
+	else
+		return 0;
+	if (fd < 0)
+		return fd;
+	r = control_new(agent->event, fd, agent_verbs, agent_num_verbs, agent,
+			&agent->control);
+	if (r < 0) {
+		close_fd(fd);
+		return log_err_errno(r, "cannot serve the control socket");
+	}
+	return 0;
+}
+
+int agent_new(const struct agent_config *config, struct agent **ret)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int r;
+
+	if (!agent)
+		return log_err_errno(ENOMEM, "cannot start");
+	agent->config = config;
+	log_set_vm(config->name);
+	raise_nofile();
+	r = open_event(agent);
+	if (r < 0)
+		log_err_errno(r, "cannot set the event loop up");
+	if (r >= 0)
+		r = open_iommu(agent);
+	if (r >= 0)
+		r = open_vm(agent);
+	if (r >= 0)
+		r = open_devices(agent);
+	if (r >= 0)
+		r = open_vhost(agent);
+	if (r >= 0)
+		r = open_control(agent);
+	if (r < 0) {
+		agent_free(agent);
+		return r;
+	}
+	*ret = agent;
+	return 0;
+}
+
+int agent_run(struct agent *agent)
+{
+	int r;
+
+	log_info("serving VM %s: %zu device(s), quota %" PRIu64 " bytes",
+		 agent->config->name, agent->num_devices,
+		 agent->config->vm.quota);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=Serving VM %s, %zu device(s).",
+			 agent->config->name, agent->num_devices);
+	r = sd_event_loop(agent->event);
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=Resetting devices.");
+	if (r < 0)
+		return log_err_errno(r, "the event loop failed");
+	log_info("stopping");
+	return 0;
+}
+
+static void close_devices(struct agent *agent)
+{
+	for (size_t i = 0; i < agent->num_devices; i++) {
+		struct agent_device *dev = &agent->devices[i];
+
+		vfio_user_free(dev->server);
+		device_free(dev->device);
+		socket_name_done(&dev->name);
+	}
+	free(agent->devices);
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	for (size_t i = 0; i < agent->num_devices; i++)
+		if (agent->devices[i].device)
+			(void)device_reset(agent->devices[i].device);
+	control_free(agent->control);
+	socket_name_done(&agent->control_name);
+	/* The servers take the memory back while the driver can be told. */
+	close_devices(agent);
+	vhost_free(agent->vhost);
+	socket_name_done(&agent->vhost_name);
+	vm_free(agent->vm);
+	sd_event_source_disable_unref(agent->work_source);
+	sd_event_unref(agent->event);
+	free(agent);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * agent_impl.h - inside of struct agent, for agent.c and commands.c alone
+ */
+#ifndef PVDMA_AGENT_AGENT_IMPL_H
+#define PVDMA_AGENT_AGENT_IMPL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "config.h"
+#include "control.h"
+#include "socket.h"
+
+struct agent_device {
+	const struct config_device *config;
+	struct device *device;
+	struct vfio_user *server;
+	struct socket_name name;
+};
+
+struct agent {
+	const struct agent_config *config;
+	sd_event *event;
+	sd_event_source *work_source;	/* runs vm_work() */
+	struct iommu *iommu;		/* owned by vm, once there is one */
+	struct vm *vm;
+	struct agent_device *devices;
+	size_t num_devices;
+	struct vhost *vhost;		/* NULL: no way for a driver */
+	struct socket_name vhost_name;
+	struct control *control;
+	struct socket_name control_name;
+};
+
+/* --- memlock.c --- */
+
+/*
+ * Sees to it that RLIMIT_MEMLOCK lets @quota bytes be pinned: raises the soft
+ * limit as far as it goes, and warns where that is not enough. Harmless to
+ * call again when the quota changes.
+ */
+void memlock_prepare(uint64_t quota);
+
+/* --- commands.c --- */
+
+/* The verbs of the control socket; their userdata is the struct agent. */
+extern const struct control_verb agent_verbs[];
+extern const size_t agent_num_verbs;
+
+#endif

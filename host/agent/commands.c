@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * commands.c - what the control socket can ask of the agent
+ *
+ * Owns: the table of verbs. Each writes one JSON object.
+ *
+ * Locks: none; runs in the event loop. In a request's way: not.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent_impl.h"
+#include "device/device.h"
+#include "json_out.h"
+#include "lib/log.h"
+#include "lib/macros.h"
+#include "lib/parse.h"
+#include "stats_json.h"
+#include "vfio_user/vfio_user.h"
+#include "vhost/vhost.h"
+
+static int no_arg(const char *arg, const char **why)
+{
+	if (*arg == '\0')
+		return 0;
+	*why = "this command takes no argument";
+	return -EINVAL;
+}
+
+static int cmd_ping(void *userdata, const char *arg, FILE *out,
+		    const char **why)
+{
+	const struct agent *agent = userdata;
+
+	if (no_arg(arg, why) < 0)
+		return -EINVAL;
+	fprintf(out, "{\"name\": ");
+	json_out_string(out, agent->config->name);
+	fprintf(out, ", \"pid\": %ld, \"version\": \"" PVDMA_VERSION "\"}",
+		(long)getpid());
+	return 0;
+}
+
+static void write_device_stats(const struct agent_device *dev, FILE *out)
+{
+	struct vfio_user_stats stats;
+
+	vfio_user_get_stats(dev->server, &stats);
+	fprintf(out, "{\"name\": ");
+	json_out_string(out, device_name(dev->device));
+	fprintf(out, ", \"endpoint\": %" PRIu32 ", \"vfio_user\": ",
+		dev->config->endpoint);
+	stats_json_vfio_user(out, &stats);
+	fputc('}', out);
+}
+
+static int cmd_stats(void *userdata, const char *arg, FILE *out,
+		     const char **why)
+{
+	const struct agent *agent = userdata;
+	struct vhost_stats vhost_stats;
+	struct vm_stats vm_stats;
+
+	if (no_arg(arg, why) < 0)
+		return -EINVAL;
+	vm_get_stats(agent->vm, &vm_stats);
+	fprintf(out, "{\"vm\": ");
+	stats_json_vm(out, &vm_stats);
+	if (agent->vhost) {
+		vhost_get_stats(agent->vhost, &vhost_stats);
+		fprintf(out, ", \"vhost\": ");
+		stats_json_vhost(out, &vhost_stats);
+	}
+	fprintf(out, ", \"devices\": [");
+	for (size_t i = 0; i < agent->num_devices; i++) {
+		fputs(i == 0 ? "" : ", ", out);
+		write_device_stats(&agent->devices[i], out);
+	}
+	fprintf(out, "], \"process\": ");
+	stats_json_process(out);
+	fputc('}', out);
+	return 0;
+}
+
+static int cmd_quota(void *userdata, const char *arg, FILE *out,
+		     const char **why)
+{
+	struct agent *agent = userdata;
+	struct vm_stats stats;
+	uint64_t quota;
+	int r;
+
+	if (*arg != '\0') {
+		r = parse_size(arg, &quota);
+		if (r < 0) {
+			*why = "expected a size in bytes, such as 256M";
+			return r;
+		}
+		if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
+			memlock_prepare(quota);
+		r = vm_set_quota(agent->vm, quota);
+		if (r < 0)
+			return r;
+		log_info("quota is %" PRIu64 " bytes now", quota);
+	}
+	vm_get_stats(agent->vm, &stats);
+	fprintf(out,
+		"{\"quota\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64 "}",
+		stats.quota, stats.mapped_bytes);
+	return 0;
+}
+
+static void write_socket(FILE *out, const struct config_socket *socket)
+{
+	fprintf(out, ", \"socket\": ");
+	if (socket->path)
+		json_out_string(out, socket->path);
+	else if (socket->fd >= 0)
+		fprintf(out, "\"fd=%d\"", socket->fd);
+	else
+		fprintf(out, "null");
+}
+
+static void write_device_config(FILE *out, const struct config_device *dev)
+{
+	fprintf(out, "{\"device\": ");
+	json_out_string(out, dev->bdf ? dev->bdf : "null");
+	fprintf(out, ", \"endpoint\": %" PRIu32, dev->endpoint);
+	write_socket(out, &dev->socket);
+	fputc('}', out);
+}
+
+static int cmd_config(void *userdata, const char *arg, FILE *out,
+		      const char **why)
+{
+	const struct agent *agent = userdata;
+	const struct agent_config *config = agent->config;
+	struct virtio_pvdma_config space;
+
+	if (no_arg(arg, why) < 0)
+		return -EINVAL;
+	vm_config_read(agent->vm, &space);
+	fprintf(out, "{\"name\": ");
+	json_out_string(out, config->name);
+	fprintf(out,
+		", \"quota\": %" PRIu64 ", \"granule\": %" PRIu64
+		", \"strategy\": \"%s\", \"fallback\": \"%s\", \"policy\": ",
+		config->vm.quota, UINT64_C(1) << config->vm.granule_shift,
+		config->vm.strategy == VIRTIO_PVDMA_S_DIRECT_MAP ?
+			"direct-map" :
+			"on-demand",
+		config->vm.fallback == VM_FALLBACK_DIRECT ? "direct" : "deny");
+	json_out_string(out, config->policy);
+	fprintf(out,
+		", \"iommu\": \"%s\", \"queues\": %u, \"max_ranges\": %u"
+		", \"vm_tag\": %" PRIu32 ", \"vhost\": {\"queues\": %u",
+		config->iommu == CONFIG_IOMMU_NULL ? "null" : "type1",
+		config->vm.num_queues, config->vm.max_ranges,
+		vm_tag(agent->vm), config->vm.num_queues);
+	write_socket(out, &config->vhost);
+	fprintf(out, "}, \"devices\": [");
+	for (size_t i = 0; i < config->num_devices; i++) {
+		fputs(i == 0 ? "" : ", ", out);
+		write_device_config(out, &config->devices[i]);
+	}
+	fprintf(out, "]}");
+	return 0;
+}
+
+const struct control_verb agent_verbs[] = {
+	{ "ping", "name, process id and version", cmd_ping },
+	{ "stats", "all counters", cmd_stats },
+	{ "quota", "the quota and what is mapped; with SIZE, set it first",
+	  cmd_quota },
+	{ "config", "the configuration that is in effect since the start",
+	  cmd_config },
+};
+const size_t agent_num_verbs = ARRAY_SIZE(agent_verbs);

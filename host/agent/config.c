@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * config.c - the agent's options: names, values, and what they mean together
+ *
+ * Owns: the table of options, which is the same for the command line, for the
+ * configuration file and for --help.
+ *
+ * Invariant: after config_finish() all values are within their bounds, and no
+ * path, descriptor, device or endpoint is used twice.
+ *
+ * Locks: none. In a request's way: not.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "config_device.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/macros.h"
+#include "lib/parse.h"
+
+#define QUEUES_MAX	64
+#define RANGES_MAX	4096
+
+struct option {
+	const char *key;
+	const char *arg;
+	/* 0, -EINVAL, -ERANGE, -ENODATA; *@why may say more. */
+	int (*set)(struct agent_config *config, const char *value,
+		   const char **why);
+	const char *expected;
+	bool repeats;
+};
+
+static int replace_string(char **to, const char *value)
+{
+	char *copy;
+
+	if (*value == '\0')
+		return -ENODATA;
+	copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+/* The index of @value in a list of @n words. */
+static int parse_word(const char *value, const char *const *words, size_t n,
+		      size_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(value, words[i]) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set_name(struct agent_config *config, const char *value,
+		    const char **why)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_.";
+
+	(void)why;
+	if (strlen(value) > 64 || value[strspn(value, allowed)] != '\0')
+		return -EINVAL;
+	return replace_string(&config->name, value);
+}
+
+static int set_quota(struct agent_config *config, const char *value,
+		     const char **why)
+{
+	int r = parse_size(value, &config->vm.quota);
+
+	(void)why;
+	if (r == 0)
+		config->has_quota = true;
+	return r;
+}
+
+static int set_granule(struct agent_config *config, const char *value,
+		       const char **why)
+{
+	uint64_t size;
+	int r = parse_size(value, &size);
+
+	(void)why;
+	if (r < 0)
+		return r;
+	if (!is_power_of_2(size))
+		return -EINVAL;
+	if (size < 1ULL << VIRTIO_PVDMA_GRANULE_SHIFT_MIN ||
+	    size > 1ULL << VIRTIO_PVDMA_GRANULE_SHIFT_MAX)
+		return -ERANGE;
+	config->vm.granule_shift = (uint8_t)__builtin_ctzll(size);
+	return 0;
+}
+
+static int set_strategy(struct agent_config *config, const char *value,
+			const char **why)
+{
+	static const char *const words[] = {
+		[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",
+		[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map",
+	};
+	size_t i;
+
+	(void)why;
+	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
+		return -EINVAL;
+	config->vm.strategy = (uint8_t)i;
+	return 0;
+}
+
+static int set_fallback(struct agent_config *config, const char *value,
+			const char **why)
+{
+	static const char *const words[] = {
+		[VM_FALLBACK_DENY] = "deny",
+		[VM_FALLBACK_DIRECT] = "direct",
+	};
+	size_t i;
+
+	(void)why;
+	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
+		return -EINVAL;
+	config->vm.fallback = (enum vm_fallback)i;
+	return 0;
+}
+
+static int set_policy(struct agent_config *config, const char *value,
+		      const char **why)
+{
+	(void)why;
+	if (strcmp(value, "clock") != 0)
+		return -EINVAL;
+	return replace_string(&config->policy, value);
+}
+
+static int set_iommu(struct agent_config *config, const char *value,
+		     const char **why)
+{
+	return config_parse_iommu(config, value, why);
+}
+
+static int set_device(struct agent_config *config, const char *value,
+		      const char **why)
+{
+	return config_add_device(config, value, why);
+}
+
+static int set_path(struct config_socket *socket, const char *value,
+		    const char **why)
+{
+	int r = config_check_path(value, why);
+
+	return r < 0 ? r : replace_string(&socket->path, value);
+}
+
+static int set_vhost_socket(struct agent_config *config, const char *value,
+			    const char **why)
+{
+	return set_path(&config->vhost, value, why);
+}
+
+static int set_vhost_fd(struct agent_config *config, const char *value,
+			const char **why)
+{
+	return config_parse_fd(value, &config->vhost.fd, why);
+}
+
+static int set_control(struct agent_config *config, const char *value,
+		       const char **why)
+{
+	return set_path(&config->control, value, why);
+}
+
+static int set_control_fd(struct agent_config *config, const char *value,
+			  const char **why)
+{
+	return config_parse_fd(value, &config->control.fd, why);
+}
+
+static int set_container_fd(struct agent_config *config, const char *value,
+			    const char **why)
+{
+	return config_parse_fd(value, &config->container_fd, why);
+}
+
+static int set_u16(uint16_t *to, const char *value, uint16_t max)
+{
+	uint64_t v;
+	int r = parse_uint(value, 1, max, &v);
+
+	if (r == 0)
+		*to = (uint16_t)v;
+	return r;
+}
+
+static int set_queues(struct agent_config *config, const char *value,
+		      const char **why)
+{
+	(void)why;
+	return set_u16(&config->vm.num_queues, value, QUEUES_MAX);
+}
+
+static int set_max_ranges(struct agent_config *config, const char *value,
+			  const char **why)
+{
+	(void)why;
+	return set_u16(&config->vm.max_ranges, value, RANGES_MAX);
+}
+
+static int set_socket_mode(struct agent_config *config, const char *value,
+			   const char **why)
+{
+	char *end;
+	unsigned long mode;
+
+	(void)why;
+	if (*value < '0' || *value > '7')
+		return -EINVAL;
+	mode = strtoul(value, &end, 8);
+	if (*end != '\0')
+		return -EINVAL;
+	if (mode > 0777)
+		return -ERANGE;
+	config->socket_mode = (mode_t)mode;
+	return 0;
+}
+
+static int find_user(const char *name, uid_t *ret)
+{
+	const struct passwd *pw;
+	uint32_t uid;
+
+	if (parse_u32(name, &uid) == 0 && uid != UINT32_MAX) {
+		*ret = (uid_t)uid;
+		return 0;
+	}
+	pw = getpwnam(name);
+	if (!pw)
+		return -EINVAL;
+	*ret = pw->pw_uid;
+	return 0;
+}
+
+static int find_group(const char *name, gid_t *ret)
+{
+	const struct group *gr;
+	uint32_t gid;
+
+	if (parse_u32(name, &gid) == 0 && gid != UINT32_MAX) {
+		*ret = (gid_t)gid;
+		return 0;
+	}
+	gr = getgrnam(name);
+	if (!gr)
+		return -EINVAL;
+	*ret = gr->gr_gid;
+	return 0;
+}
+
+/* USER, USER:GROUP or :GROUP */
+static int set_socket_owner(struct agent_config *config, const char *value,
+			    const char **why)
+{
+	_cleanup_free_ char *user = strdup(value);
+	uid_t uid = (uid_t)-1;
+	gid_t gid = (gid_t)-1;
+	char *group;
+
+	if (!user)
+		return -ENOMEM;
+	group = strchr(user, ':');
+	if (group)
+		*group++ = '\0';
+	if (*user == '\0' && !group)
+		return -ENODATA;
+	if (*user != '\0' && find_user(user, &uid) < 0) {
+		*why = "there is no such user";
+		return -EINVAL;
+	}
+	if (group && find_group(group, &gid) < 0) {
+		*why = "there is no such group";
+		return -EINVAL;
+	}
+	config->socket_uid = uid;
+	config->socket_gid = gid;
+	return 0;
+}
+
+static int set_log_level(struct agent_config *config, const char *value,
+			 const char **why)
+{
+	(void)why;
+	return log_level_from_string(value, &config->log_level);
+}
+
+static const struct option options[] = {
+	{ "name", "NAME", set_name,
+	  "the VM's name: up to 64 letters, digits, '-', '_', '.'", false },
+	{ "quota", "SIZE", set_quota,
+	  "bytes that may be mapped at once, such as 256M; 0: nothing", false },
+	{ "granule", "SIZE", set_granule,
+	  "unit of mapping, a power of two from 4K to 2M (default 64K)",
+	  false },
+	{ "strategy", "NAME", set_strategy,
+	  "on-demand (default) or direct-map", false },
+	{ "fallback", "NAME", set_fallback,
+	  "without a guest driver: deny (default) or direct", false },
+	{ "policy", "NAME", set_policy, "who is evicted: clock (default)",
+	  false },
+	{ "iommu", "SPEC", set_iommu,
+	  "type1 (default) or null[,entries=N][,bytes=SIZE]", false },
+	{ "device", "SPEC", set_device,
+	  "BDF|null,socket=PATH|fd=N[,endpoint=N][,group-fd=N][,device-fd=N]",
+	  true },
+	{ "vhost-socket", "PATH", set_vhost_socket,
+	  "where the vhost-user backend listens, up to 107 bytes", false },
+	{ "vhost-fd", "N", set_vhost_fd,
+	  "the same as an open descriptor: a stream socket", false },
+	{ "container-fd", "N", set_container_fd,
+	  "an open VFIO container (default: /dev/vfio/vfio)", false },
+	{ "control", "PATH", set_control,
+	  "where the control socket listens, up to 107 bytes", false },
+	{ "control-fd", "N", set_control_fd,
+	  "the same as an open descriptor: a listening socket", false },
+	{ "queues", "N", set_queues,
+	  "request queues, 1 to 64 (default 2); as QEMU's num_vqs", false },
+	{ "max-ranges", "N", set_max_ranges,
+	  "items of one request, 1 to 4096 (default 256)", false },
+	{ "socket-mode", "MODE", set_socket_mode,
+	  "permissions of the sockets for QEMU, octal (default 0600)", false },
+	{ "socket-owner", "USER", set_socket_owner,
+	  "their owner: USER, USER:GROUP or :GROUP", false },
+	{ "log-level", "LEVEL", set_log_level,
+	  "err, warning, notice, info (default) or debug", false },
+};
+
+static const struct option *find_option(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (strcmp(options[i].key, key) == 0)
+			return &options[i];
+	return NULL;
+}
+
+bool config_key_repeats(const char *key)
+{
+	const struct option *option = find_option(key);
+
+	return option && option->repeats;
+}
+
+void config_init(struct agent_config *config)
+{
+	*config = (struct agent_config){
+		.vm = {
+			.granule_shift = 16,
+			.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
+			.fallback = VM_FALLBACK_DENY,
+			.num_queues = 2,
+			.max_ranges = 256,
+		},
+		.iommu = CONFIG_IOMMU_TYPE1,
+		.vhost.fd = -EBADF,
+		.control.fd = -EBADF,
+		.container_fd = -EBADF,
+		.socket_mode = 0600,
+		.socket_uid = (uid_t)-1,
+		.socket_gid = (gid_t)-1,
+		.log_level = LOG_INFO,
+	};
+}
+
+void config_done(struct agent_config *config)
+{
+	for (size_t i = 0; i < config->num_devices; i++) {
+		free(config->devices[i].bdf);
+		free(config->devices[i].socket.path);
+	}
+	free(config->devices);
+	free(config->name);
+	free(config->policy);
+	free(config->vhost.path);
+	free(config->control.path);
+	config_init(config);
+}
+
+/* "file:line" or "command line", into a buffer of the caller. */
+static const char *place_text(const struct config_place *place, char *buf,
+			      size_t size)
+{
+	if (!place->file)
+		return "command line";
+	(void)snprintf(buf, size, "%s:%u", place->file, place->line);
+	return buf;
+}
+
+int config_set(struct agent_config *config, const struct config_place *place,
+	       const char *key, const char *value)
+{
+	const struct option *option = find_option(key);
+	const char *why = NULL;
+	char where[512];
+	int r;
+
+	if (!option) {
+		log_err("%s: %s=%s: there is no option of this name; --help "
+			"lists them",
+			place_text(place, where, sizeof(where)), key, value);
+		return -ENOENT;
+	}
+	r = option->set(config, value, &why);
+	if (r == -ENOMEM)
+		return log_err_errno(r, "cannot keep the configuration");
+	if (r < 0) {
+		log_err("%s: %s=%s: %s; expected %s",
+			place_text(place, where, sizeof(where)), key, value,
+			why ? why : parse_strerror(r), option->expected);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int config_finish(struct agent_config *config)
+{
+	static const struct config_place nowhere = { 0 };
+	int r = 0;
+
+	if (!config->name &&
+	    (r = config_set(config, &nowhere, "name", "pvdma")) < 0)
+		return r;
+	if (!config->policy &&
+	    (r = config_set(config, &nowhere, "policy", "clock")) < 0)
+		return r;
+	config->vm.policy = config->policy;
+	if (!config->has_quota) {
+		log_err("quota is not set: give the bytes that may be mapped "
+			"at once, such as quota=256M");
+		r = -EINVAL;
+	}
+	if (config_finish_sockets(config) < 0)
+		r = -EINVAL;
+	if (config_finish_devices(config) < 0)
+		r = -EINVAL;
+	return r;
+}
+
+void config_help(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		int n = fprintf(out, "  --%s %s", options[i].key,
+				options[i].arg);
+
+		fprintf(out, "%*s%s%s\n", n < 23 ? 23 - n : 1, "",
+			options[i].expected,
+			options[i].repeats ? " (repeatable)" : "");
+	}
+}
