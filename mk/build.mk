@@ -26,8 +26,10 @@ CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	-Wvla -Wundef -Wformat=2 -Wwrite-strings -Wimplicit-fallthrough
 
+# The feature macro is empty, so that a file may also define it itself, as
+# programs that stand alone do.
 BASE_CFLAGS := -std=gnu11 $(WARNINGS) -fno-strict-aliasing -fno-common \
-	-D_GNU_SOURCE -DPVDMA_VERSION='"$(VERSION)"' \
+	-D_GNU_SOURCE= -DPVDMA_VERSION='"$(VERSION)"' \
 	-I. -Ihost -Ihost/agent -Ihost/lib -Iprotocol
 
 # What follows the user's CFLAGS is not up for debate; _FORTIFY_SOURCE needs
@@ -111,3 +113,11 @@ agent_of = $(if $(AGENT_MAIN),$(1)/bin/pvdma-agent)
 .PHONY: all
 all: $(BUILD)/lib/libpvdma-host.a $(BUILD)/lib/libpvdma-agent.a
 all: $(call agent_of,$(BUILD)) ## build the host's programs
+
+# Programs that guests and emulated hosts run, where there is no library: static.
+WORK_SRC := $(sort $(wildcard tests/work/*.c))
+
+$(BUILD)/bin/pvdma-work: $(call objects,$(BUILD),$(WORK_SRC))
+	$(say) LINK '$@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -static -o $@ $(filter %.o,$^) -lpthread

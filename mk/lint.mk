@@ -6,9 +6,8 @@
 LINTS := text licences sizes links spec headers format shell python cppcheck \
 	tidy checkpatch sparse
 
-# For the lints that read C as the compiler does: one word a flag. The feature
-# macro is empty, so that a file may define it itself, as standalone tools do.
-export LINT_CFLAGS = $(subst -D_GNU_SOURCE,-D_GNU_SOURCE=,$(subst ',,$(BASE_CFLAGS)))
+# For the lints that read C as the compiler does: one word a flag.
+export LINT_CFLAGS = $(subst ',,$(BASE_CFLAGS))
 
 .PHONY: lint
 lint: ## judge the sources: style, licences, sizes, static analysis, the spec

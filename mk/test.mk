@@ -93,6 +93,19 @@ BED := $(wildcard tests/bed/bed)
 MODULE_SRC := $(wildcard guest/pvdma/Kbuild guest/pvdma/Makefile)
 E2E := $(wildcard tests/e2e/run)
 
+# What end-to-end tests run in guests: each tests/e2e/NAME.c a static program.
+E2E_PROGRAMS := $(patsubst tests/e2e/%.c,$(BUILD)/e2e/bin/%,$(sort $(wildcard tests/e2e/*.c)))
+
+$(BUILD)/e2e/bin/%: $(BUILD)/obj/tests/e2e/%.o
+	$(say) LINK '$@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
+
+# What tests/e2e/run asks for; the directory is there even without programs.
+.PHONY: e2e-build
+e2e-build: all $(BUILD)/bin/pvdma-work $(E2E_PROGRAMS)
+	@mkdir -p $(BUILD)/e2e/bin
+
 # --- groups for the harness ------------------------------------------------------
 
 SPEC_GROUP := --group spec:timeout=60 scripts/spec-check
@@ -106,9 +119,9 @@ fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
 	$(foreach f,$(2),'tests/harness/fuzz $(BUILD)/fuzz/bin/fuzz_$(f) $(f) $(1)'))
 # The bed's artifacts come over the network: that goes well beside other work.
 BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
-MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:jobs=1:timeout=900 \
+MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
 	$(foreach k,$(MODULE_KERNELS),'$(BED) module --guest-kernel $(k)'))
-E2E_GROUP = $(if $(E2E),--group e2e:jobs=1:live:verdicts:timeout=2400 $(E2E))
+E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=2400 $(E2E))
 LINT_GROUP = --group lint:timeout=900 $(addprefix scripts/lint/,$(LINTS))
 
 # A machine for continuous integration judges the sources, too.
@@ -155,7 +168,7 @@ check-modules: ## build the guest module for each kernel that we support
 	$(Q)$(HARNESS) $(MODULE_GROUP)
 
 .PHONY: check-e2e
-check-e2e: all ## end-to-end tests in the nested bed
+check-e2e: ## end-to-end tests in the nested bed
 	$(Q)scripts/setup check
 	$(Q)$(HARNESS) $(E2E_GROUP)
 
@@ -168,7 +181,6 @@ fuzz: ## fuzz each target, or FUZZ=name, for FUZZ_TIME seconds (60)
 .PHONY: demo
 demo: ## a guest on a real disk and NIC with and without pvdma, side by side
 	$(Q)scripts/setup demo
-	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) all
 	$(Q)demo/run
 
 .PHONY: bench

@@ -106,6 +106,20 @@ class Harness(Case):
                          self.script("fork", "sleep 50 & exit 0"))
         self.assertLess(time.monotonic() - start, 10)
 
+    def test_interrupt_counts_as_failure(self):
+        mark = self.folder / "mark"
+        slow = self.script("slow", f"trap 'touch {mark}; exit 0' TERM; echo PASS a; sleep 50 & wait")
+        later = self.script("later", "exit 0")
+        with subprocess.Popen([RUN, "--log-dir", self.folder / "logs", "--stage",
+                               "--group", "a:live", slow, "--stage", "--group", "b", later],
+                              stdout=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stdout.readline(), "PASS a/a\n")
+            process.terminate()
+            rest = process.stdout.read()
+        self.assertEqual(process.returncode, 1)
+        self.assertTrue(rest.endswith("\n1 passed, 1 failed, 0 skipped\n"), rest)
+        self.assertTrue(mark.exists())
+
     def test_missing_program_fails(self):
         self.assert_sums("0 passed, 1 failed, 0 skipped", str(self.folder / "none"))
 
