@@ -30,7 +30,7 @@ WARNINGS := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 # programs that stand alone do.
 BASE_CFLAGS := -std=gnu11 $(WARNINGS) -fno-strict-aliasing -fno-common \
 	-D_GNU_SOURCE= -DPVDMA_VERSION='"$(VERSION)"' \
-	-I. -Ihost -Ihost/agent -Ihost/lib -Iprotocol
+	-iquote . -iquote host -iquote host/agent -iquote host/lib
 
 # What follows the user's CFLAGS is not up for debate; _FORTIFY_SOURCE needs
 # an optimising build, and distributions set it themselves.
