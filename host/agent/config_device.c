@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +41,7 @@ bad_part(const char **why, int r, const char *fmt, ...)
 int config_parse_fd(const char *value, int *ret, const char **why)
 {
 	uint64_t fd;
-	int r = parse_uint(value, 0, INT_MAX, &fd);
+	int r = parse_uint(value, 0, INT32_MAX, &fd);
 
 	if (r < 0)
 		return r;
