@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Unit tests of host/agent/vfio_user/message.c, json.c and version.c: frames
+ * and descriptors over a socket pair, and the text of a VERSION.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/macros.h"
+#include "vfio_user/json.h"
+#include "vfio_user/message.h"
+#include "vfio_user/version.h"
+
+struct pair {
+	struct vfu_channel channel;
+	int peer;
+};
+
+static int setup(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+	int fds[2];
+
+	if (!p ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+		       fds) < 0)
+		return -1;
+	vfu_channel_init(&p->channel, fds[0]);
+	p->peer = fds[1];
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct pair *p = *state;
+
+	vfu_channel_done(&p->channel);
+	close_fd(p->peer);
+	free(p);
+	return 0;
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Sends bytes with @nfds dups of standard input. */
+static void put(const struct pair *p, const void *buf, size_t size,
+		unsigned int nfds)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(64 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf,
+			     .iov_len = size };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const int fd = STDIN_FILENO;
+
+	assert_true(nfds <= 64);
+	if (nfds > 0) {
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		for (unsigned int i = 0; i < nfds; i++)
+			memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &fd,
+			       sizeof(fd));
+	}
+	assert_int_equal(sendmsg(p->peer, &mh, MSG_NOSIGNAL), size);
+}
+
+static struct vfio_user_header head(uint16_t id, uint32_t body)
+{
+	return (struct vfio_user_header){
+		.id = id,
+		.command = VFIO_USER_REGION_READ,
+		.size = (uint32_t)sizeof(struct vfio_user_header) + body,
+	};
+}
+
+static void put_message(const struct pair *p, uint16_t id, const char *body,
+			unsigned int nfds)
+{
+	const struct vfio_user_header h = head(id, (uint32_t)strlen(body));
+	char buf[256];
+
+	memcpy(buf, &h, sizeof(h));
+	memcpy(buf + sizeof(h), body, strlen(body));
+	put(p, buf, h.size, nfds);
+}
+
+static void expect_message(struct pair *p, uint16_t id, const char *body,
+			   unsigned int nfds)
+{
+	struct vfu_message *msg;
+
+	assert_int_equal(vfu_channel_receive(&p->channel, &msg), VFU_OK);
+	assert_int_equal(msg->header.id, id);
+	assert_int_equal(msg->size, strlen(body));
+	if (msg->size)
+		assert_memory_equal(msg->body, body, msg->size);
+	assert_int_equal(msg->nfds, nfds);
+	for (unsigned int i = 0; i < nfds; i++)
+		assert_true(fcntl(msg->fds[i], F_GETFD) & FD_CLOEXEC);
+}
+
+static void expect_nothing(struct pair *p)
+{
+	struct vfu_message *msg;
+
+	assert_int_equal(vfu_channel_receive(&p->channel, &msg), VFU_AGAIN);
+}
+
+/* Descriptors stay with the message they were sent with. */
+static void test_receive(void **state)
+{
+	struct pair *p = *state;
+	int fd;
+
+	put_message(p, 1, "", 0);
+	put_message(p, 2, "two", 2);
+	put_message(p, 3, "three", 0);
+	put_message(p, 4, "", 1);
+	expect_message(p, 1, "", 0);
+	/* The same until it is released. */
+	expect_message(p, 1, "", 0);
+	vfu_channel_release(&p->channel);
+	expect_message(p, 2, "two", 2);
+	fd = p->channel.in.fds[1];
+	vfu_channel_release(&p->channel);
+	assert_false(is_open(fd));
+	expect_message(p, 3, "three", 0);
+	vfu_channel_release(&p->channel);
+	expect_message(p, 4, "", 1);
+	/* Taken out of the message, it stays. */
+	fd = steal_fd(&p->channel.in.fds[0]);
+	vfu_channel_release(&p->channel);
+	assert_true(is_open(fd));
+	close(fd);
+	expect_nothing(p);
+}
+
+static void test_receive_in_pieces(void **state)
+{
+	struct vfio_user_header h = head(7, 5);
+	struct pair *p = *state;
+	char buf[21];
+
+	memcpy(buf, &h, sizeof(h));
+	memcpy(buf + 16, "abcde", 5);
+	for (unsigned int i = 0; i < sizeof(buf); i++) {
+		expect_nothing(p);
+		put(p, buf + i, 1, i % 7 == 0);
+	}
+	expect_message(p, 7, "abcde", 3);
+}
+
+static void test_too_many_fds(void **state)
+{
+	struct pair *p = *state;
+	struct vfu_message *msg;
+
+	put_message(p, 1, "x", VFU_FDS_MAX);
+	put_message(p, 2, "x", VFU_FDS_MAX + 1);
+	put_message(p, 3, "x", 64);
+	put_message(p, 4, "x", 0);
+	expect_message(p, 1, "x", VFU_FDS_MAX);
+	assert_false(p->channel.in.fds_lost);
+	for (uint16_t id = 2; id <= 3; id++) {
+		vfu_channel_release(&p->channel);
+		assert_int_equal(vfu_channel_receive(&p->channel, &msg),
+				 VFU_OK);
+		assert_int_equal(msg->header.id, id);
+		assert_true(msg->fds_lost);
+	}
+	vfu_channel_release(&p->channel);
+	expect_message(p, 4, "x", 0);
+	assert_false(p->channel.in.fds_lost);
+}
+
+static void expect_end(struct pair *p, int verdict)
+{
+	struct vfu_message *msg;
+
+	assert_int_equal(vfu_channel_receive(&p->channel, &msg), verdict);
+}
+
+static void test_closed(void **state)
+{
+	struct pair *p = *state;
+
+	put_message(p, 1, "last", 0);
+	p->peer = close_fd(p->peer);
+	expect_message(p, 1, "last", 0);
+	vfu_channel_release(&p->channel);
+	expect_end(p, VFU_CLOSED);
+}
+
+static void test_closed_in_header(void **state)
+{
+	struct pair *p = *state;
+
+	put(p, "abc", 3, 1);
+	p->peer = close_fd(p->peer);
+	expect_end(p, VFU_BROKEN);
+}
+
+static void test_closed_in_body(void **state)
+{
+	struct vfio_user_header h = head(1, 10);
+	struct pair *p = *state;
+
+	put(p, &h, sizeof(h), 3);
+	expect_nothing(p);
+	p->peer = close_fd(p->peer);
+	expect_end(p, VFU_BROKEN);
+}
+
+static void test_bad_sizes(void **state)
+{
+	static const uint32_t sizes[] = { 0, 1, 15, VFU_MESSAGE_MAX + 1,
+					  UINT32_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct vfio_user_header h = head(1, 0);
+		void *s = NULL;
+
+		assert_int_equal(setup(&s), 0);
+		h.size = sizes[i];
+		put(s, &h, sizeof(h), 1);
+		expect_end(s, VFU_BROKEN);
+		teardown(&s);
+	}
+}
+
+static void test_bad_types(void **state)
+{
+	(void)state;
+	for (uint32_t type = 1; type <= VFIO_USER_F_TYPE_MASK; type++) {
+		struct vfio_user_header h = head(1, 0);
+		void *s = NULL;
+
+		assert_int_equal(setup(&s), 0);
+		h.flags = type;
+		put(s, &h, sizeof(h), 0);
+		expect_end(s, VFU_BROKEN);
+		teardown(&s);
+	}
+}
+
+/* The longest there is, through a socket that takes it in many pieces. */
+static void test_longest(void **state)
+{
+	const uint32_t size = VFU_MESSAGE_MAX - sizeof(struct vfio_user_header);
+	struct vfio_user_header h = head(1, size);
+	struct pair *p = *state;
+	struct vfu_message *msg;
+	uint8_t buf[4096];
+	uint32_t done = 0;
+	int r;
+
+	put(p, &h, sizeof(h), 0);
+	do {
+		for (size_t i = 0; i < sizeof(buf); i++)
+			buf[i] = (uint8_t)((done + i) % 251);
+		if (done < size) {
+			uint32_t n = min(size - done, (uint32_t)sizeof(buf));
+
+			put(p, buf, n, 0);
+			done += n;
+		}
+		r = vfu_channel_receive(&p->channel, &msg);
+	} while (r == VFU_AGAIN);
+	assert_int_equal(r, VFU_OK);
+	assert_int_equal(msg->size, size);
+	for (uint32_t i = 0; i < size; i++)
+		assert_int_equal(msg->body[i], i % 251);
+	vfu_channel_release(&p->channel);
+	/* What was needed once is not kept. */
+	assert_true(p->channel.in_capacity < 65536);
+}
+
+/* --- sending --- */
+
+/* Reads what is there, up to @size bytes; the number of fds in *@ret_fds. */
+static size_t get(const struct pair *p, void *buf, size_t size,
+		  unsigned int *ret_fds)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	*ret_fds = 0;
+	n = recvmsg(p->peer, &mh, MSG_DONTWAIT);
+	if (n <= 0)
+		return 0;
+	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
+		int fd;
+
+		assert_int_equal(c->cmsg_len, CMSG_LEN(sizeof(fd)));
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		close(fd);
+		++*ret_fds;
+	}
+	return (size_t)n;
+}
+
+static void test_send(void **state)
+{
+	struct vfio_user_header h = { .id = 9,
+				      .flags = VFIO_USER_F_TYPE_REPLY };
+	struct pair *p = *state;
+	unsigned int nfds;
+	uint8_t buf[64];
+	char *payload;
+
+	payload = vfu_channel_payload(&p->channel, 8);
+	assert_non_null(payload);
+	assert_memory_equal(payload, "\0\0\0\0\0\0\0\0", 8);
+	memcpy(payload, "payload", 8);
+	assert_int_equal(vfu_channel_send(&p->channel, &h, 8, STDIN_FILENO),
+			 VFU_OK);
+	assert_int_equal(get(p, buf, sizeof(buf), &nfds), 24);
+	assert_int_equal(nfds, 1);
+	memcpy(&h, buf, sizeof(h));
+	assert_int_equal(h.size, 24);
+	assert_int_equal(h.id, 9);
+	assert_memory_equal(buf + 16, "payload", 8);
+
+	/* Without a payload, and without an fd of the message before. */
+	assert_int_equal(vfu_channel_send(&p->channel, &h, 0, -1), VFU_OK);
+	assert_int_equal(get(p, buf, sizeof(buf), &nfds), 16);
+	assert_int_equal(nfds, 0);
+	assert_true(is_open(STDIN_FILENO));
+}
+
+/* A peer that does not read: the message waits, its fd goes once. */
+static void test_send_slowly(void **state)
+{
+	const struct vfio_user_header h = { .flags = VFIO_USER_F_TYPE_REPLY };
+	static uint8_t expected[VFU_XFER_MAX];
+	struct pair *p = *state;
+	unsigned int nfds, all_fds = 0;
+	size_t done = 0, n;
+	uint8_t buf[5000];
+	uint8_t *payload;
+	int r;
+
+	payload = vfu_channel_payload(&p->channel, VFU_XFER_MAX);
+	assert_non_null(payload);
+	for (size_t i = 0; i < VFU_XFER_MAX; i++)
+		expected[i] = payload[i] = (uint8_t)(i % 241);
+	r = vfu_channel_send(&p->channel, &h, VFU_XFER_MAX, STDIN_FILENO);
+	assert_int_equal(r, VFU_AGAIN);
+	assert_true(vfu_channel_sending(&p->channel));
+	while (done < sizeof(h) + VFU_XFER_MAX) {
+		n = get(p, buf, done ? sizeof(buf) : sizeof(h), &nfds);
+		all_fds += nfds;
+		if (n == 0) {
+			assert_int_not_equal(r, VFU_OK);
+			r = vfu_channel_flush(&p->channel);
+			continue;
+		}
+		if (done)
+			assert_memory_equal(buf, expected + done - sizeof(h),
+					    n);
+		done += n;
+	}
+	assert_int_equal(all_fds, 1);
+	assert_false(vfu_channel_sending(&p->channel));
+	assert_int_equal(vfu_channel_flush(&p->channel), VFU_OK);
+	assert_true(p->channel.out_capacity < 65536);
+}
+
+static void test_send_to_nobody(void **state)
+{
+	const struct vfio_user_header h = { 0 };
+	struct pair *p = *state;
+
+	p->peer = close_fd(p->peer);
+	assert_int_equal(vfu_channel_send(&p->channel, &h, 0, -1), VFU_CLOSED);
+}
+
+/* --- JSON --- */
+
+static int ignore(const struct json_name *path, unsigned int depth,
+		  const struct json_value *value, void *userdata)
+{
+	(void)path;
+	(void)value;
+	assert_in_range(depth, 1, JSON_DEPTH_MAX);
+	++*(unsigned int *)userdata;
+	return 0;
+}
+
+static void expect_json(const char *text, int r)
+{
+	unsigned int told = 0;
+	/* Exactly as long, so that a sanitizer sees a read behind it. */
+	char *copy = strndup(text, strlen(text));
+	int got;
+
+	assert_non_null(copy);
+	copy = realloc(copy, strlen(text) + !*text);
+	assert_non_null(copy);
+	got = json_read(copy, strlen(text), ignore, &told);
+	free(copy);
+	if (got != r)
+		fail_msg("%s: %d, not %d", text, got, r);
+}
+
+static void test_json_grammar(void **state)
+{
+	static const char *const good[] = {
+		"{}",
+		" {\t\"a\"\r:\n1 } ",
+		"{\"a\":[],\"b\":{},\"c\":[{}, [1, 2], \"x\"]}",
+		"{\"\":null}",
+		"{\"a\":true,\"b\":false}",
+		"{\"a\":0,\"b\":-0,\"c\":10.25,\"d\":1e9,\"e\":-1.5E-7}",
+		"{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00aF\"}",
+		"{\"a\":\"\xc3\xa4\"}",
+		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}",
+	};
+	static const char *const bad[] = {
+		"",
+		" ",
+		"[]",
+		"1",
+		"\"a\"",
+		"{",
+		"}",
+		"{}}",
+		"{} {}",
+		"{a:1}",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\":1,}",
+		"{,}",
+		"{\"a\" 1}",
+		"{\"a\":1 \"b\":2}",
+		"{\"a\":01}",
+		"{\"a\":+1}",
+		"{\"a\":.5}",
+		"{\"a\":1.}",
+		"{\"a\":1e}",
+		"{\"a\":--1}",
+		"{\"a\":-}",
+		"{\"a\":0x1}",
+		"{\"a\":tru}",
+		"{\"a\":nul",
+		"{\"a\":True}",
+		"{\"a\":\"",
+		"{\"a\":\"\\\"}",
+		"{\"a\":\"\\x\"}",
+		"{\"a\":\"\\u123\"}",
+		"{\"a\":\"\t\"}",
+		"{\"a\":[1,]}",
+		"{\"a\":[1",
+		"{\"a\":[}",
+		"{\"a\":[1}}",
+		"{\"a\":1]",
+		"{'a':1}",
+		"{\"a\":NaN}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		expect_json(good[i], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_json(bad[i], EINVAL);
+	expect_json("{\"a\":[[[[[[[[1]]]]]]]]}", E2BIG);
+	expect_json("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
+		    "{\"a\":1}}}}}}}}}",
+		    E2BIG);
+}
+
+static int note(const struct json_name *path, unsigned int depth,
+		const struct json_value *value, void *userdata)
+{
+	char *log = userdata;
+
+	for (unsigned int i = 0; i < depth; i++)
+		(void)sprintf(log + strlen(log), "/%.*s", (int)path[i].len,
+			      path[i].text);
+	(void)sprintf(log + strlen(log), "=%d:%d:%llu ", value->type,
+		      value->boolean, (unsigned long long)value->integer);
+	return json_name_is(&path[depth - 1], "stop") ? ECANCELED : 0;
+}
+
+static void test_json_members(void **state)
+{
+	const char *text = "{\"a\":1,\"b\":{\"c\":true,\"d\":[{\"x\":1}],"
+			   "\"e\":{\"f\":\"s\"}},\"g\":18446744073709551615,"
+			   "\"h\":18446744073709551616,\"i\":-1,\"j\":null,"
+			   "\"stop\":1.0,\"k\":2}";
+	char log[512] = "";
+
+	(void)state;
+	assert_int_equal(json_read(text, strlen(text), note, log), ECANCELED);
+	assert_string_equal(log, "/a=2:0:1 /b=6:0:0 /b/c=1:1:0 /b/d=5:0:0 "
+				 "/b/e=6:0:0 /b/e/f=4:0:0 "
+				 "/g=2:0:18446744073709551615 /h=3:0:0 "
+				 "/i=3:0:0 /j=0:0:0 /stop=3:0:0 ");
+}
+
+/* --- capabilities --- */
+
+static int parse(const char *text, struct vfu_capabilities *ret)
+{
+	return vfu_capabilities_parse(text, strlen(text) + 1, ret);
+}
+
+static void test_capabilities(void **state)
+{
+	struct vfu_capabilities caps;
+
+	(void)state;
+	/* The protocol's values where the client says nothing. */
+	assert_int_equal(vfu_capabilities_parse(NULL, 0, &caps), 0);
+	assert_int_equal(caps.max_msg_fds, 1);
+	assert_int_equal(caps.max_data_xfer_size, 1048576);
+	assert_false(caps.write_multiple);
+	assert_int_equal(parse("{}", &caps), 0);
+	assert_int_equal(caps.max_msg_fds, 1);
+
+	assert_int_equal(parse("{\"capabilities\":{\"max_msg_fds\":16,"
+			       "\"max_data_xfer_size\":4096,\"pgsizes\":4096,"
+			       "\"migration\":{\"max_msg_fds\":3},"
+			       "\"write_multiple\":true}}",
+			       &caps),
+			 0);
+	assert_int_equal(caps.max_msg_fds, 16);
+	assert_int_equal(caps.max_data_xfer_size, 4096);
+	assert_true(caps.write_multiple);
+	/* Of the same name, but elsewhere. */
+	assert_int_equal(parse("{\"max_msg_fds\":\"x\",\"other\":"
+			       "{\"max_msg_fds\":\"x\"}}",
+			       &caps),
+			 0);
+	assert_int_equal(caps.max_msg_fds, 1);
+}
+
+static void test_bad_capabilities(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"x",
+		"{\"capabilities\":[]}",
+		"{\"capabilities\":{\"max_msg_fds\":null}}",
+		"{\"capabilities\":{\"max_msg_fds\":-1}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":0}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":\"1\"}}",
+		"{\"capabilities\":{\"write_multiple\":\"true\"}}",
+	};
+	struct vfu_capabilities caps = { .max_msg_fds = 77 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse(bad[i], &caps), EINVAL);
+	/* The NUL is missing, or is not the last byte. */
+	assert_int_equal(vfu_capabilities_parse("{}", 2, &caps), EINVAL);
+	assert_int_equal(vfu_capabilities_parse("{}\0", 4, &caps), EINVAL);
+	assert_int_equal(vfu_capabilities_parse("\0", 1, &caps), EINVAL);
+	assert_int_equal(caps.max_msg_fds, 77);
+}
+
+static void test_capabilities_format(void **state)
+{
+	const struct vfu_capabilities with = { .write_multiple = true };
+	const struct vfu_capabilities without = { 0 };
+	char buf[VFU_CAPABILITIES_TEXT_MAX];
+	struct vfu_capabilities back;
+	size_t n;
+
+	(void)state;
+	n = vfu_capabilities_format(&with, buf);
+	assert_int_equal(n, strlen(buf) + 1);
+	assert_int_equal(vfu_capabilities_parse(buf, n, &back), 0);
+	assert_int_equal(back.max_msg_fds, VFU_FDS_MAX);
+	assert_int_equal(back.max_data_xfer_size, VFU_XFER_MAX);
+	assert_true(back.write_multiple);
+	n = vfu_capabilities_format(&without, buf);
+	assert_null(strstr(buf, "write_multiple"));
+	assert_int_equal(vfu_capabilities_parse(buf, n, &back), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_receive_in_pieces, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_fds, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_in_header, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_closed_in_body, setup,
+						teardown),
+		cmocka_unit_test(test_bad_sizes),
+		cmocka_unit_test(test_bad_types),
+		cmocka_unit_test_setup_teardown(test_longest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_send, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_send_slowly, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_send_to_nobody, setup,
+						teardown),
+		cmocka_unit_test(test_json_grammar),
+		cmocka_unit_test(test_json_members),
+		cmocka_unit_test(test_capabilities),
+		cmocka_unit_test(test_bad_capabilities),
+		cmocka_unit_test(test_capabilities_format),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
