@@ -25,19 +25,19 @@
 struct iommu;
 struct vm;
 
-#define VM_ENDPOINTS_MAX	64
+#define VM_ENDPOINTS_MAX 64
 
 enum vm_fallback {
-	VM_FALLBACK_DENY,	/* without a driver a device reaches nothing */
-	VM_FALLBACK_DIRECT,	/* ... everything, if the quota covers it */
+	VM_FALLBACK_DENY,   /* without a driver a device reaches nothing */
+	VM_FALLBACK_DIRECT, /* ... everything, if the quota covers it */
 };
 
 struct vm_config {
-	uint64_t quota;		/* bytes; 0: nothing is ever mapped */
-	uint8_t granule_shift;	/* VIRTIO_PVDMA_GRANULE_SHIFT_MIN..MAX */
-	uint8_t strategy;	/* VIRTIO_PVDMA_S_* */
+	uint64_t quota;	       /* bytes; 0: nothing is ever mapped */
+	uint8_t granule_shift; /* VIRTIO_PVDMA_GRANULE_SHIFT_MIN..MAX */
+	uint8_t strategy;      /* VIRTIO_PVDMA_S_* */
 	enum vm_fallback fallback;
-	const char *policy;	/* name, see policy.h */
+	const char *policy; /* name, see policy.h */
 	uint16_t num_queues;
 	uint16_t max_ranges;
 };
@@ -52,25 +52,25 @@ struct vm_notify {
 };
 
 struct vm_stats {
-	uint64_t requests;		/* all requests */
-	uint64_t map_requests;		/* MAP requests */
-	uint64_t map_granules;		/* granules that MAPs newly mapped */
-	uint64_t map_present;		/* granules asked for, mapped already */
-	uint64_t failed_requests;	/* answered other than OK */
-	uint64_t failed_quota;		/* of those, QUOTA */
-	uint64_t failed_limit;		/* of those, LIMIT */
-	uint64_t evictions;		/* extents evicted for room */
+	uint64_t requests;	  /* all requests */
+	uint64_t map_requests;	  /* MAP requests */
+	uint64_t map_granules;	  /* granules that MAPs newly mapped */
+	uint64_t map_present;	  /* granules asked for, mapped already */
+	uint64_t failed_requests; /* answered other than OK */
+	uint64_t failed_quota;	  /* of those, QUOTA */
+	uint64_t failed_limit;	  /* of those, LIMIT */
+	uint64_t evictions;	  /* extents evicted for room */
 	uint64_t evicted_bytes;
-	uint64_t evict_busy;		/* candidates that were held */
-	uint64_t unmaps;		/* extents ended by other causes */
-	uint64_t iommu_maps;		/* backend calls */
+	uint64_t evict_busy; /* candidates that were held */
+	uint64_t unmaps;     /* extents ended by other causes */
+	uint64_t iommu_maps; /* backend calls */
 	uint64_t iommu_unmaps;
-	uint64_t mapped_bytes;		/* now */
-	uint64_t mapped_peak;		/* highest so far */
-	uint64_t extents;		/* now */
-	uint64_t leaves;		/* registered now */
-	uint64_t quota;			/* now */
-	uint64_t resets;		/* INITs and VM resets */
+	uint64_t mapped_bytes; /* now */
+	uint64_t mapped_peak;  /* highest so far */
+	uint64_t extents;      /* now */
+	uint64_t leaves;       /* registered now */
+	uint64_t quota;	       /* now */
+	uint64_t resets;       /* INITs and VM resets */
 };
 
 /*

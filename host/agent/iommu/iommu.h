@@ -15,22 +15,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IOMMU_READ	1u	/* the device may read memory */
-#define IOMMU_WRITE	2u	/* the device may write memory */
+#define IOMMU_READ  1u /* the device may read memory */
+#define IOMMU_WRITE 2u /* the device may write memory */
 
 struct iommu;
 
 struct iommu_map {
-	uint64_t iova;		/* bytes; aligned to the page size */
-	uint64_t size;		/* bytes; > 0, aligned likewise */
-	void *vaddr;		/* where the memory is in this process */
-	uint32_t prot;		/* IOMMU_READ | IOMMU_WRITE */
+	uint64_t iova; /* bytes; aligned to the page size */
+	uint64_t size; /* bytes; > 0, aligned likewise */
+	void *vaddr;   /* where the memory is in this process */
+	uint32_t prot; /* IOMMU_READ | IOMMU_WRITE */
 };
 
+#define IOMMU_ENTRIES_UNKNOWN UINT64_MAX
+
 struct iommu_limits {
-	uint64_t pgsizes;	/* bitmap of page sizes that can be mapped */
-	uint64_t entries_max;	/* mappings at once, at most */
-	uint64_t entries_free;	/* of which this many are left */
+	uint64_t pgsizes;      /* bitmap of page sizes; 0: not known yet */
+	uint64_t entries_max;  /* mappings at once, or .._UNKNOWN */
+	uint64_t entries_free; /* of which this many are left, likewise */
 };
 
 struct iommu_ops {
@@ -63,6 +65,7 @@ int iommu_map(struct iommu *iommu, const struct iommu_map *map);
 int iommu_unmap(struct iommu *iommu, uint64_t iova, uint64_t size,
 		uint64_t *ret_size);
 
+/* Limits as they are now; type1 knows none before it has a group. */
 int iommu_get_limits(struct iommu *iommu, struct iommu_limits *ret);
 
 /* Ends all mappings and frees the backend. Takes NULL. */
@@ -80,7 +83,8 @@ int type1_add_group(struct iommu *iommu, int group_fd, const char *group_name);
 
 /*
  * Maps nothing, but refuses what type1 would refuse. @entries_max and
- * @bytes_max (0: none) stand in for dma_entry_limit and RLIMIT_MEMLOCK.
+ * @bytes_max (0: none) stand in for dma_entry_limit and RLIMIT_MEMLOCK. What
+ * tests may ask it besides is in null.h.
  */
 int null_iommu_new(uint64_t entries_max, uint64_t bytes_max,
 		   struct iommu **ret);

@@ -14,15 +14,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define POLICY_NONE	UINT32_MAX
+#define POLICY_NONE UINT32_MAX
 
 struct policy;
 
 struct policy_node {
-	uint32_t prev;		/* ledger index */
-	uint32_t next;		/* ledger index */
-	uint32_t data;		/* the policy's own */
+	uint32_t prev; /* ledger index */
+	uint32_t next; /* ledger index */
+	uint32_t data; /* the policy's own */
 };
+
+/* What a policy keeps besides; it lies in the state, zero at first. */
+#define POLICY_ROOT_WORDS 8
 
 /* What a policy may ask of the ledger and the table. */
 struct policy_env {
@@ -30,31 +33,46 @@ struct policy_env {
 	/* True if the guest used the extent since the last such question. */
 	bool (*test_and_clear_referenced)(void *userdata, uint32_t extent);
 	void *userdata;
+	uint32_t *root; /* POLICY_ROOT_WORDS words */
 };
 
 struct policy_ops {
 	const char *name;
-	int (*init)(struct policy *policy);
-	void (*done)(struct policy *policy);
+	void (*init)(struct policy *policy);
 	void (*inserted)(struct policy *policy, uint32_t extent);
 	void (*removed)(struct policy *policy, uint32_t extent);
-	/* The guest does not need it any longer (RELEASE). */
 	void (*cold)(struct policy *policy, uint32_t extent);
-	/*
-	 * The next candidate, or POLICY_NONE when a whole round found none
-	 * (the caller asks at most policy_scan_limit() times). A candidate that
-	 * turns out to be held stays; the policy must not propose it again
-	 * before it proposed the others.
-	 */
-	uint32_t (*victim)(struct policy *policy);
+	uint32_t (*victim)(struct policy *policy, uint32_t *steps);
 };
 
+/*
+ * @name: see policy_names(). @env is copied. 0, -ENOENT (no such policy) or
+ * -ENOMEM.
+ */
 int policy_new(const char *name, const struct policy_env *env,
-	       struct policy **ret);	/* -ENOENT: no such policy */
+	       struct policy **ret);
+/* Takes NULL. */
 void policy_free(struct policy *policy);
+
+/* The names of all policies, ended by NULL; the first is the default. */
+const char *const *policy_names(void);
+
+/* An extent was mapped; or it was unmapped, or picked to be. */
 void policy_inserted(struct policy *policy, uint32_t extent);
 void policy_removed(struct policy *policy, uint32_t extent);
+
+/* The guest does not need the extent any longer (RELEASE). */
 void policy_cold(struct policy *policy, uint32_t extent);
-uint32_t policy_victim(struct policy *policy);
+
+/*
+ * The next candidate. A candidate that turns out to be held stays where it
+ * is, and is not proposed again before all others were. Each extent that the
+ * policy looks at costs one of *@steps; POLICY_NONE when none is left (or no
+ * extent at all). Whoever starts with policy_round() steps has been proposed
+ * every extent at least once by the end, however often the guest sets
+ * REFERENCED meanwhile.
+ */
+uint32_t policy_victim(struct policy *policy, uint32_t *steps);
+uint32_t policy_round(const struct policy *policy);
 
 #endif

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * endpoints.c - the devices of a VM, and which of them have a driver
+ *
+ * Owns the endpoints in the state. Invariant: only an endpoint that is present
+ * is attached. Locks: none. In a request's way: ATTACH and DETACH end here;
+ * the others are let pass, or not.
+ */
+#include "host/agent/endpoints.h"
+
+#include <errno.h>
+
+#include "host/agent/limits.h"
+#include "host/agent/reclaim.h"
+#include "host/agent/status.h"
+#include "host/agent/vm_private.h"
+
+static struct vm_endpoint *find_endpoint(const struct vm *vm, uint32_t id)
+{
+	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+		struct vm_endpoint *endpoint = &vm->root->endpoints[i];
+
+		if (endpoint->present && endpoint->id == id)
+			return endpoint;
+	}
+	return NULL;
+}
+
+static unsigned int count_endpoints(const struct vm *vm, bool attached)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+		const struct vm_endpoint *endpoint = &vm->root->endpoints[i];
+
+		n += endpoint->present && (!attached || endpoint->attached);
+	}
+	return n;
+}
+
+unsigned int endpoints_present(const struct vm *vm)
+{
+	return count_endpoints(vm, false);
+}
+
+bool endpoints_unattached(const struct vm *vm)
+{
+	return count_endpoints(vm, true) < count_endpoints(vm, false);
+}
+
+int endpoints_check(const struct vm *vm, uint32_t id)
+{
+	const struct vm_endpoint *endpoint = find_endpoint(vm, id);
+
+	if (!endpoint)
+		return VERDICT_NOENT;
+	return endpoint->attached ? 0 : VERDICT_STATE;
+}
+
+int vm_endpoint_add(struct vm *vm, uint32_t endpoint)
+{
+	size_t i = 0;
+	int r;
+
+	if (find_endpoint(vm, endpoint))
+		return -EEXIST;
+	while (i < VM_ENDPOINTS_MAX && vm->root->endpoints[i].present)
+		i++;
+	if (i == VM_ENDPOINTS_MAX)
+		return -ENOSPC;
+	r = limits_refresh(vm);
+	if (r < 0)
+		return r;
+	vm->root->endpoints[i] = (struct vm_endpoint){
+		.id = endpoint,
+		.present = true,
+	};
+	mode_update(vm);
+	vm->root->endpoint_news++;
+	vm_notify_config(vm);
+	return 0;
+}
+
+/* The last driver is gone: so is what was mapped for requests. */
+static int endpoint_detached(struct vm *vm)
+{
+	mode_update(vm);
+	if (count_endpoints(vm, true) > 0)
+		return 0;
+	return reclaim_end_requests(vm);
+}
+
+void vm_endpoint_remove(struct vm *vm, uint32_t endpoint)
+{
+	struct vm_endpoint *gone = find_endpoint(vm, endpoint);
+	bool attached;
+
+	if (!gone)
+		return;
+	attached = gone->attached;
+	*gone = (struct vm_endpoint){ 0 };
+	if (attached)
+		(void)endpoint_detached(vm);
+	else
+		mode_update(vm);
+	vm->root->endpoint_news++;
+	vm_notify_config(vm);
+}
+
+/* Strategies get stricter as their numbers get smaller. */
+static bool strategy_allowed(const struct vm *vm, uint8_t strategy)
+{
+	return strategy <= VIRTIO_PVDMA_S_DIRECT_MAP &&
+	       strategy <= vm->config.strategy;
+}
+
+int endpoints_attach(struct vm *vm, uint32_t id,
+		     const struct request_attach *attach)
+{
+	struct vm_endpoint *endpoint = find_endpoint(vm, id);
+
+	if (!endpoint)
+		return VERDICT_NOENT;
+	if (!strategy_allowed(vm, attach->strategy))
+		return VERDICT_INVAL;
+	endpoint->strategy = attach->strategy;
+	endpoint->dma_mask = attach->dma_mask;
+	endpoint->attached = true;
+	mode_update(vm);
+	return 0;
+}
+
+int endpoints_detach(struct vm *vm, uint32_t id)
+{
+	int r = endpoints_check(vm, id);
+
+	if (r != 0)
+		return r;
+	find_endpoint(vm, id)->attached = false;
+	return endpoint_detached(vm);
+}
+
+void endpoints_forget(struct vm *vm)
+{
+	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++)
+		vm->root->endpoints[i].attached = false;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * endpoints.h - the devices of a VM, and which of them have a driver
+ *
+ * vm_endpoint_add() and vm_endpoint_remove() of vm.h live in endpoints.c, too.
+ */
+#ifndef PVDMA_AGENT_ENDPOINTS_H
+#define PVDMA_AGENT_ENDPOINTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct request_attach;
+struct vm;
+
+/* 0 for an attached endpoint, or VERDICT_NOENT, VERDICT_STATE. */
+int endpoints_check(const struct vm *vm, uint32_t id);
+
+/* What the requests do. 0, a verdict, or a negative errno (DETACH). */
+int endpoints_attach(struct vm *vm, uint32_t id,
+		     const struct request_attach *attach);
+int endpoints_detach(struct vm *vm, uint32_t id);
+
+/* None is attached any longer; nothing else happens. */
+void endpoints_forget(struct vm *vm);
+
+unsigned int endpoints_present(const struct vm *vm);
+
+/* Is there one that is present and not attached? */
+bool endpoints_unattached(const struct vm *vm);
+
+#endif

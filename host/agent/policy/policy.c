@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * policy.c - the list of policies, and the one way to call them
+ *
+ * Owns the choice of a policy by name and the count of extents that it knows.
+ * Locks: none. In a request's way: between quota and reclaim.
+ */
+#include "host/agent/policy/policy_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/lib/macros.h"
+
+#define POLICY_ROOT_COUNT (POLICY_ROOT_WORDS - 1)
+
+static const struct policy_ops *const policies[] = {
+	&clock_policy,
+};
+
+const char *const *policy_names(void)
+{
+	static const char *names[ARRAY_SIZE(policies) + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++)
+		names[i] = policies[i]->name;
+	return names;
+}
+
+static const struct policy_ops *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
+		if (strcmp(policies[i]->name, name) == 0)
+			return policies[i];
+	}
+	return NULL;
+}
+
+int policy_new(const char *name, const struct policy_env *env,
+	       struct policy **ret)
+{
+	const struct policy_ops *ops = find(name);
+	struct policy *policy;
+
+	if (!ops)
+		return -ENOENT;
+	policy = calloc(1, sizeof(*policy));
+	if (!policy)
+		return -ENOMEM;
+	policy->ops = ops;
+	policy->env = *env;
+	policy->count = &env->root[POLICY_ROOT_COUNT];
+	ops->init(policy);
+	*ret = policy;
+	return 0;
+}
+
+void policy_free(struct policy *policy)
+{
+	free(policy);
+}
+
+void policy_inserted(struct policy *policy, uint32_t extent)
+{
+	policy->ops->inserted(policy, extent);
+	++*policy->count;
+}
+
+void policy_removed(struct policy *policy, uint32_t extent)
+{
+	assert(*policy->count > 0);
+	policy->ops->removed(policy, extent);
+	--*policy->count;
+}
+
+void policy_cold(struct policy *policy, uint32_t extent)
+{
+	policy->ops->cold(policy, extent);
+}
+
+uint32_t policy_victim(struct policy *policy, uint32_t *steps)
+{
+	if (*policy->count == 0)
+		return POLICY_NONE;
+	return policy->ops->victim(policy, steps);
+}
+
+uint32_t policy_round(const struct policy *policy)
+{
+	return 2 * *policy->count;
+}

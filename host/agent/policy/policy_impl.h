@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * policy_impl.h - what the policies share with policy.c; nobody else's
+ */
+#ifndef PVDMA_AGENT_POLICY_IMPL_H
+#define PVDMA_AGENT_POLICY_IMPL_H
+
+#include "host/agent/policy/policy.h"
+
+struct policy {
+	const struct policy_ops *ops;
+	struct policy_env env;
+	uint32_t *count; /* extents; the last word of the root */
+};
+
+static inline struct policy_node *policy_node(const struct policy *policy,
+					      uint32_t extent)
+{
+	return policy->env.node(policy->env.userdata, extent);
+}
+
+static inline bool policy_referenced(const struct policy *policy,
+				     uint32_t extent)
+{
+	return policy->env.test_and_clear_referenced(policy->env.userdata,
+						     extent);
+}
+
+extern const struct policy_ops clock_policy;
+
+#endif

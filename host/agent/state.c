@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * state.c - a memfd with a root and pools of slots
+ *
+ * Owns the memfd, its mapping, and which slots are taken. Invariant: in each
+ * pool taken <= top <= backed <= max; slots below top are taken or in the free
+ * list; slots below backed have memory, so that touching them cannot fail
+ * (memory is allocated by fallocate(), which reports a shortage, not by a page
+ * fault, which would be a SIGBUS). Locks: none. In a request's way: the last
+ * allocation before anything is unmapped or mapped.
+ */
+#include "host/agent/state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "host/lib/cleanup.h"
+#include "host/lib/macros.h"
+
+#define STATE_MAGIC 0x316d766d64767000ULL
+#define STATE_CHUNK (64u * 1024u)   /* bytes by which a pool grows */
+#define STATE_ALIGN (1024u * 1024u) /* pools begin at multiples */
+#define STATE_NONE  UINT32_MAX
+
+/*
+ * How many slots there can be. Extents: 256 GiB in pieces of 4 KiB. Leaves:
+ * 16 TiB of guest memory in granules of 4 KiB.
+ */
+static const uint32_t pool_max[STATE_POOLS] = {
+	[STATE_EXTENTS] = 1u << 26,
+	[STATE_LEAVES] = 1u << 22,
+};
+
+struct state_pool {
+	uint64_t offset; /* of slot 0 in the arena, bytes */
+	uint64_t backed_bytes;
+	uint32_t slot_size; /* bytes */
+	uint32_t max;	    /* slots */
+	uint32_t backed;    /* slots that have memory */
+	uint32_t top;	    /* slots that were taken at any time */
+	uint32_t free;	    /* first slot of the free list */
+	uint32_t taken;
+};
+
+struct state_head {
+	uint64_t magic;
+	uint64_t size; /* of the arena, bytes */
+	uint64_t root_offset;
+	struct state_pool pools[STATE_POOLS];
+};
+
+struct state {
+	int fd;
+	uint64_t size;
+	struct state_head *head; /* start of the mapping */
+};
+
+static_assert(sizeof(size_t) == 8, "the arena needs 64-bit address space");
+
+static int allocate(int fd, int mode, uint64_t offset, uint64_t len)
+{
+	int r;
+
+	do
+		r = fallocate(fd, mode, (off_t)offset, (off_t)len);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+static void lay_out(struct state_head *head, size_t root_size,
+		    const uint32_t slot_sizes[static STATE_POOLS])
+{
+	uint64_t offset;
+
+	head->magic = STATE_MAGIC;
+	head->root_offset = align_up(sizeof(*head), 64);
+	offset = head->root_offset + root_size;
+	for (int i = 0; i < STATE_POOLS; i++) {
+		struct state_pool *pool = &head->pools[i];
+
+		assert(slot_sizes[i] >= sizeof(uint32_t));
+		assert(is_aligned(slot_sizes[i], 8));
+		offset = align_up(offset, STATE_ALIGN);
+		pool->offset = offset;
+		pool->slot_size = slot_sizes[i];
+		pool->max = pool_max[i];
+		pool->free = STATE_NONE;
+		offset += (uint64_t)pool->max * pool->slot_size;
+	}
+	head->size = align_up(offset, STATE_ALIGN);
+}
+
+int state_new(size_t root_size, const uint32_t slot_sizes[static STATE_POOLS],
+	      struct state **ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct state_head head = { 0 };
+	struct state *state;
+	void *map;
+	int r;
+
+	lay_out(&head, root_size, slot_sizes);
+	fd = memfd_create("pvdma-state", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)head.size) < 0)
+		return -errno;
+	r = allocate(fd, 0, 0, head.root_offset + root_size);
+	if (r < 0)
+		return r;
+	map = mmap(NULL, head.size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	state = calloc(1, sizeof(*state));
+	if (!state) {
+		(void)munmap(map, head.size);
+		return -ENOMEM;
+	}
+	memcpy(map, &head, sizeof(head));
+	state->head = map;
+	state->size = head.size;
+	state->fd = steal_fd(&fd);
+	*ret = state;
+	return 0;
+}
+
+void state_free(struct state *state)
+{
+	if (!state)
+		return;
+	(void)munmap(state->head, state->size);
+	state->fd = close_fd(state->fd);
+	free(state);
+}
+
+void *state_root(struct state *state)
+{
+	return (char *)state->head + state->head->root_offset;
+}
+
+uint64_t state_random(struct state *state)
+{
+	uint64_t n;
+
+	/* Eight bytes do not block once the system is up; if not, no harm. */
+	if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
+		n = (uintptr_t)state * 0x9e3779b97f4a7c15ULL;
+	return n;
+}
+
+int state_prepare(struct state *state, enum state_pool_id id, uint32_t n)
+{
+	struct state_pool *pool = &state->head->pools[id];
+	uint64_t wanted = (uint64_t)pool->taken + n;
+	uint64_t bytes;
+	int r;
+
+	if (wanted <= pool->backed)
+		return 0;
+	if (wanted > pool->max)
+		return -ENOMEM;
+	bytes = align_up(wanted * pool->slot_size, STATE_CHUNK);
+	r = allocate(state->fd, 0, pool->offset + pool->backed_bytes,
+		     bytes - pool->backed_bytes);
+	if (r < 0)
+		return r == -ENOSPC ? -ENOMEM : r;
+	pool->backed_bytes = bytes;
+	pool->backed =
+		(uint32_t)min(bytes / pool->slot_size, (uint64_t)pool->max);
+	return 0;
+}
+
+uint32_t state_take(struct state *state, enum state_pool_id id)
+{
+	struct state_pool *pool = &state->head->pools[id];
+	uint32_t slot = pool->free;
+
+	if (slot != STATE_NONE) {
+		memcpy(&pool->free, state_slot(state, id, slot),
+		       sizeof(pool->free));
+	} else {
+		assert(pool->top < pool->backed);
+		slot = pool->top++;
+	}
+	pool->taken++;
+	memset(state_slot(state, id, slot), 0, pool->slot_size);
+	return slot;
+}
+
+/* Nothing is taken: start over, and keep no more than one chunk. */
+static void empty(struct state *state, struct state_pool *pool)
+{
+	pool->top = 0;
+	pool->free = STATE_NONE;
+	if (pool->backed_bytes <= STATE_CHUNK)
+		return;
+	if (allocate(state->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		     pool->offset + STATE_CHUNK,
+		     pool->backed_bytes - STATE_CHUNK) < 0)
+		return;
+	pool->backed_bytes = STATE_CHUNK;
+	pool->backed = STATE_CHUNK / pool->slot_size;
+}
+
+void state_give(struct state *state, enum state_pool_id id, uint32_t slot)
+{
+	struct state_pool *pool = &state->head->pools[id];
+
+	assert(slot < pool->top && pool->taken > 0);
+	memcpy(state_slot(state, id, slot), &pool->free, sizeof(pool->free));
+	pool->free = slot;
+	if (--pool->taken == 0)
+		empty(state, pool);
+}
+
+void *state_slot(struct state *state, enum state_pool_id id, uint32_t slot)
+{
+	const struct state_pool *pool = &state->head->pools[id];
+
+	return (char *)state->head + pool->offset +
+	       (uint64_t)slot * pool->slot_size;
+}
+
+uint32_t state_taken(const struct state *state, enum state_pool_id id)
+{
+	return state->head->pools[id].taken;
+}
+
+uint64_t state_backed_bytes(const struct state *state, enum state_pool_id id)
+{
+	return state->head->pools[id].backed_bytes;
+}

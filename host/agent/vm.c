@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vm.c - the life of a VM: what it consists of, and its larger events
+ *
+ * Owns struct vm and its parts, and the question whether the driver that we
+ * know still lives. Invariants: those of vm.h; and the table is
+ * writable only between a request of the driver that registered its leaves and
+ * the next stop of the queues. Locks: none. In a request's way: INIT
+ * ends here.
+ *
+ * Pause or reset? To a backend both stop the queues, and what starts them
+ * again may be the same driver, or firmware and another one, in whose memory
+ * the old leaves would lie. So after a start nothing is written until a request
+ * shows who is there: an INIT (a new driver; all is forgotten) or any other
+ * (the old one, which goes on).
+ */
+#include "host/agent/vm.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "host/agent/endpoints.h"
+#include "host/agent/iommu/iommu.h"
+#include "host/agent/layout.h"
+#include "host/agent/limits.h"
+#include "host/agent/memory.h"
+#include "host/agent/reclaim.h"
+#include "host/agent/state.h"
+#include "host/agent/status.h"
+#include "host/agent/vm_private.h"
+#include "host/lib/cleanup.h"
+#include "host/lib/log.h"
+#include "host/lib/macros.h"
+
+/* A guest that sends requests this long after a reset did not die of it. */
+#define VM_RESET_USEC 2000000
+/* A slice of shedding ends after this time, and after at least one step. */
+#define VM_SLICE_USEC 20000
+#define VM_SHED_BYTES (32ULL * 1024 * 1024)
+
+DEFINE_CLEANUP(vm, struct vm *, vm_free);
+
+uint64_t vm_now(void)
+{
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void vm_notify_work(const struct vm *vm)
+{
+	if (vm->notify.work_pending)
+		vm->notify.work_pending(vm->notify.userdata);
+}
+
+void vm_notify_config(const struct vm *vm)
+{
+	if (vm->notify.config_changed)
+		vm->notify.config_changed(vm->notify.userdata);
+}
+
+/* --- making and unmaking --- */
+
+static struct policy_node *env_node(void *userdata, uint32_t extent)
+{
+	struct vm *vm = userdata;
+
+	return &ledger_get(vm->ledger, extent)->policy;
+}
+
+static bool env_referenced(void *userdata, uint32_t extent)
+{
+	struct vm *vm = userdata;
+	const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+	return table_test_and_clear_referenced(vm->table, ledger_first(e),
+					       e->count);
+}
+
+static int leaving(const struct memory_region *region, void *userdata)
+{
+	return layout_leaving(userdata, region);
+}
+
+static int check_config(const struct vm_config *config)
+{
+	if (config->granule_shift < VIRTIO_PVDMA_GRANULE_SHIFT_MIN ||
+	    config->granule_shift > VIRTIO_PVDMA_GRANULE_SHIFT_MAX)
+		log_err("granules of 2^%u bytes: the least are 4 KiB (12), the largest 2 MiB (21)",
+			config->granule_shift);
+	else if (config->strategy > VIRTIO_PVDMA_S_DIRECT_MAP)
+		log_err("strategy %u is not known", config->strategy);
+	else if (config->num_queues == 0 || config->max_ranges == 0)
+		log_err("%u queues and %u ranges in a request: one of each is the least",
+			config->num_queues, config->max_ranges);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+/* The parts that are derived from the state, or serve it. */
+static int make_parts(struct vm *vm)
+{
+	struct policy_env env = {
+		.node = env_node,
+		.test_and_clear_referenced = env_referenced,
+		.userdata = vm,
+		.root = vm->root->policy,
+	};
+	const char *policy = vm->config.policy;
+	int r;
+
+	r = memory_new(leaving, vm, &vm->memory);
+	if (r == 0)
+		r = ledger_new(vm->state, &vm->root->ledger, &vm->ledger);
+	if (r == 0)
+		r = table_new(vm->state, &vm->root->table, vm->memory,
+			      &vm->table);
+	if (r < 0)
+		return r;
+	if (!policy)
+		policy = policy_names()[0];
+	r = policy_new(policy, &env, &vm->policy);
+	if (r == -ENOENT) {
+		log_err("there is no policy \"%s\"", policy);
+		r = -EINVAL;
+	}
+	return r;
+}
+
+static int make_state(struct vm *vm)
+{
+	static const uint32_t slots[STATE_POOLS] = {
+		[STATE_EXTENTS] = sizeof(struct ledger_extent),
+		[STATE_LEAVES] = TABLE_SLOT_SIZE,
+	};
+	int r;
+
+	r = state_new(sizeof(*vm->root), slots, &vm->state);
+	if (r < 0)
+		return r;
+	vm->root = state_root(vm->state);
+	quota_init(&vm->root->quota, vm->config.quota);
+	ledger_root_init(&vm->root->ledger, state_random(vm->state));
+	table_root_init(&vm->root->table, vm->config.granule_shift,
+			state_random(vm->state));
+	do
+		vm->root->tag = (uint32_t)state_random(vm->state);
+	while (vm->root->tag == 0);
+	return 0;
+}
+
+static int make_buffers(struct vm *vm)
+{
+	size_t n = vm->config.max_ranges;
+
+	vm->decode_limits = (struct decode_limits){
+		.max_ranges = vm->config.max_ranges,
+		.granule_shift = vm->config.granule_shift,
+	};
+	vm->request.leaves = calloc(n, sizeof(*vm->request.leaves));
+	vm->request.ranges = calloc(n, sizeof(*vm->request.ranges));
+	vm->sorted = calloc(n, sizeof(*vm->sorted));
+	if (!vm->request.leaves || !vm->request.ranges || !vm->sorted)
+		return -ENOMEM;
+	return 0;
+}
+
+int vm_new(const struct vm_config *config, struct iommu *iommu,
+	   const struct vm_notify *notify, struct vm **ret)
+{
+	_cleanup_(cleanup_vm) struct vm *vm = NULL;
+	int r;
+
+	r = check_config(config);
+	if (r < 0)
+		return r;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	vm->config = *config;
+	vm->notify = *notify;
+	vm->entries_max = IOMMU_ENTRIES_UNKNOWN;
+	r = make_buffers(vm);
+	if (r == 0)
+		r = make_state(vm);
+	if (r == 0)
+		r = make_parts(vm);
+	if (r < 0)
+		return r;
+	vm->config.policy = NULL;
+	vm->iommu = iommu;
+	r = limits_refresh(vm);
+	if (r < 0) {
+		vm->iommu = NULL;
+		return r;
+	}
+	*ret = steal_ptr(vm);
+	return 0;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->iommu)
+		reclaim_end_all(vm);
+	policy_free(vm->policy);
+	table_free(vm->table);
+	ledger_free(vm->ledger);
+	memory_free(vm->memory);
+	if (vm->root)
+		quota_done(&vm->root->quota);
+	state_free(vm->state);
+	iommu_free(vm->iommu);
+	free(vm->request.leaves);
+	free(vm->request.ranges);
+	free(vm->sorted);
+	free(vm);
+}
+
+/* --- lives of drivers --- */
+
+/* Forgets the driver and what was mapped for it, and writes to no leaf. */
+static int forget(struct vm *vm)
+{
+	vm->root->inited = false;
+	vm->root->reset_seen = 0;
+	endpoints_forget(vm);
+	table_set_writable(vm->table, false, NULL, NULL);
+	table_forget(vm->table);
+	mode_update(vm);
+	return reclaim_end_requests(vm);
+}
+
+static int check_init(const struct vm *vm, const struct request_init *init)
+{
+	const uint64_t *nonce;
+
+	if (init->version == 0 || init->version > VIRTIO_PVDMA_VERSION)
+		return VERDICT_UNSUPP;
+	if (init->nonce == 0 || !is_aligned(init->nonce_addr, 8))
+		return VERDICT_INVAL;
+	nonce = memory_translate(vm->memory, init->nonce_addr, sizeof(*nonce),
+				 IOMMU_READ);
+	if (!nonce)
+		return VERDICT_RANGE;
+	if (le64toh(__atomic_load_n(nonce, __ATOMIC_ACQUIRE)) == init->nonce)
+		return 0;
+	log_ratelimited(
+		LOG_ERR,
+		"the guest's memory is not the memory that its VMM handed out: is its backend shared (share=on)?");
+	return VERDICT_BADMEM;
+}
+
+int vm_init(struct vm *vm, const struct request_init *init)
+{
+	int r = check_init(vm, init);
+
+	if (r != 0)
+		return r;
+	r = forget(vm);
+	if (r < 0)
+		return r;
+	vm->root->stats.resets++;
+	vm->root->inited = true;
+	table_set_writable(vm->table, true, NULL, NULL);
+	return 0;
+}
+
+static bool is_mapped(void *userdata, uint64_t granule)
+{
+	const struct vm *vm = userdata;
+	uint32_t extent = ledger_find(vm->ledger, granule);
+
+	return extent != LEDGER_NONE &&
+	       !(ledger_get(vm->ledger, extent)->flags & LEDGER_PARTIAL);
+}
+
+void vm_driver_lives(struct vm *vm)
+{
+	if (vm->root->reset_seen != 0 &&
+	    vm_now() - vm->root->reset_seen > VM_RESET_USEC)
+		vm->root->reset_seen = 0;
+	if (vm->root->table.writable)
+		return;
+	table_set_writable(vm->table, true, is_mapped, vm);
+	vm_notify_work(vm);
+}
+
+static void vm_reset(struct vm *vm)
+{
+	if (vm->root->inited)
+		vm->root->stats.resets++;
+	(void)forget(vm);
+}
+
+void vm_device_reset(struct vm *vm)
+{
+	if (vm->root->running)
+		vm->root->reset_seen = max(vm_now(), (uint64_t)1);
+	else
+		vm_reset(vm);
+}
+
+/* A device was reset, the queues stopped, memory moves: so the VM was reset. */
+static void layout_changes(struct vm *vm)
+{
+	if (!vm->root->running && vm->root->reset_seen != 0)
+		vm_reset(vm);
+}
+
+void vm_queues_start(struct vm *vm)
+{
+	vm->root->running = true;
+}
+
+void vm_queues_stop(struct vm *vm)
+{
+	vm->root->running = false;
+	table_set_writable(vm->table, false, NULL, NULL);
+}
+
+/* --- memory --- */
+
+int vm_memory_add(struct vm *vm, const void *source, uint64_t gpa,
+		  uint64_t size, int fd, uint64_t offset, uint32_t prot)
+{
+	const struct memory_region *region = NULL;
+	int r;
+
+	layout_changes(vm);
+	r = memory_add(vm->memory, source, gpa, size, fd, offset, prot,
+		       &region);
+	if (r == 0 && region) {
+		layout_added(vm, region);
+		mode_retry(vm);
+	}
+	return r;
+}
+
+int vm_memory_remove(struct vm *vm, const void *source, uint64_t gpa,
+		     uint64_t size)
+{
+	int r;
+
+	layout_changes(vm);
+	r = memory_remove(vm->memory, source, gpa, size);
+	mode_update(vm);
+	return r;
+}
+
+void vm_memory_drop(struct vm *vm, const void *source)
+{
+	int r = memory_drop(vm->memory, source);
+
+	if (r < 0)
+		(void)log_err_errno(r, "guest memory stays mapped");
+	mode_update(vm);
+}
+
+/* --- what others ask and set --- */
+
+void vm_config_read(const struct vm *vm, struct virtio_pvdma_config *ret)
+{
+	const struct vm_root *root = vm->root;
+
+	*ret = (struct virtio_pvdma_config){
+		.magic = htole32(VIRTIO_PVDMA_MAGIC),
+		.version = htole16(VIRTIO_PVDMA_VERSION),
+		.granule_shift = vm->config.granule_shift,
+		.strategy = vm->config.strategy,
+		.num_queues = htole16(vm->config.num_queues),
+		.max_ranges = htole16(vm->config.max_ranges),
+		.vm_tag = htole32(root->tag),
+		.quota = htole64(root->quota.limit),
+		.quota_news = htole32(root->quota_news),
+		.strategy_news = htole32(root->strategy_news),
+		.endpoint_news = htole32(root->endpoint_news),
+		.num_endpoints = htole32(endpoints_present(vm)),
+	};
+}
+
+uint32_t vm_tag(const struct vm *vm)
+{
+	return vm->root->tag;
+}
+
+uint64_t vm_features(const struct vm *vm)
+{
+	(void)vm; /* all VMs have the same so far */
+	return (uint64_t)1 << VIRTIO_PVDMA_F_UNMAP |
+	       (uint64_t)1 << VIRTIO_PVDMA_F_RELEASE;
+}
+
+void vm_set_features(struct vm *vm, uint64_t features)
+{
+	vm->root->features = features & vm_features(vm);
+}
+
+/* Evicts what is idle while more is charged than the quota allows. */
+static bool shed(struct vm *vm)
+{
+	uint64_t until = vm_now() + VM_SLICE_USEC;
+
+	while (quota_missing(&vm->root->quota, 0) > 0) {
+		uint64_t bytes = min(quota_missing(&vm->root->quota, 0),
+				     (uint64_t)VM_SHED_BYTES);
+		struct victims victims;
+
+		if (!table_is_writable(vm->table))
+			return false;
+		victims_init(&victims);
+		(void)reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
+		if (victims.extents == 0 ||
+		    reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0)
+			return false;
+		if (vm_now() >= until)
+			return true;
+	}
+	return false;
+}
+
+int vm_set_quota(struct vm *vm, uint64_t bytes)
+{
+	if (bytes == vm->root->quota.limit)
+		return 0;
+	quota_set_limit(&vm->root->quota, bytes);
+	mode_retry(vm);
+	if (shed(vm))
+		vm_notify_work(vm);
+	vm->root->quota_news++;
+	vm_notify_config(vm);
+	return 0;
+}
+
+bool vm_work(struct vm *vm)
+{
+	bool more = shed(vm);
+
+	return mode_work(vm) || more;
+}
+
+void vm_get_stats(const struct vm *vm, struct vm_stats *ret)
+{
+	*ret = vm->root->stats;
+	ret->mapped_bytes = vm->root->quota.charged;
+	ret->mapped_peak = vm->root->quota.peak;
+	ret->extents = ledger_extents(vm->ledger);
+	ret->leaves = table_leaves(vm->table);
+	ret->quota = vm->root->quota.limit;
+}

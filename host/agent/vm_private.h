@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm_private.h - the inside of struct vm, for the files that make it up
+ *
+ * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, layout.c,
+ * limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
+ * in the state's arena; the rest is configuration, or follows from the root
+ * and from what the VMM announces.
+ */
+#ifndef PVDMA_AGENT_VM_PRIVATE_H
+#define PVDMA_AGENT_VM_PRIVATE_H
+
+#include "host/agent/decode.h"
+#include "host/agent/ledger.h"
+#include "host/agent/mode.h"
+#include "host/agent/policy/policy.h"
+#include "host/agent/quota.h"
+#include "host/agent/table.h"
+#include "host/agent/vm.h"
+
+struct iommu;
+struct memory;
+struct state;
+
+struct vm_endpoint {
+	uint32_t id;
+	uint8_t present;
+	uint8_t attached;
+	uint8_t strategy; /* VIRTIO_PVDMA_S_*, that its driver wants */
+	uint8_t reserved;
+	uint64_t dma_mask;
+};
+
+struct vm_root {
+	struct ledger_root ledger;
+	struct table_root table;
+	struct quota quota;
+	struct mode_root mode;
+	uint32_t policy[POLICY_ROOT_WORDS];
+	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
+	struct vm_stats stats; /* only what counts up */
+	uint64_t features;     /* negotiated */
+	uint64_t reset_seen;   /* when, in usec; 0: not */
+	uint32_t tag;
+	uint32_t quota_news;
+	uint32_t strategy_news;
+	uint32_t endpoint_news;
+	uint8_t running; /* a queue runs */
+	uint8_t inited;	 /* INIT was accepted */
+	uint8_t reserved[6];
+};
+
+struct vm {
+	struct vm_config config; /* policy: not used after vm_new() */
+	struct vm_notify notify;
+	struct iommu *iommu;
+	struct memory *memory;
+	struct state *state;
+	struct vm_root *root;
+	struct ledger *ledger;
+	struct table *table;
+	struct policy *policy;
+	uint64_t entries_max; /* see limits.h */
+	struct decode_limits decode_limits;
+	struct request request;	 /* room for the longest */
+	struct granules *sorted; /* its ranges, sorted and merged */
+};
+
+/* vm.c: the same for all that work on a VM */
+void vm_notify_work(const struct vm *vm);
+void vm_notify_config(const struct vm *vm);
+
+/* INIT: 0, a verdict, or a negative errno. */
+int vm_init(struct vm *vm, const struct request_init *init);
+/* The driver showed that it lives: its table may be written again. */
+void vm_driver_lives(struct vm *vm);
+
+static inline uint8_t vm_shift(const struct vm *vm)
+{
+	return vm->config.granule_shift;
+}
+
+/* CLOCK_MONOTONIC in microseconds. */
+uint64_t vm_now(void);
+
+#endif
