@@ -28,7 +28,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
-#define BACKLOG	4
+#define BACKLOG	128
 
 static int make_address(const char *path, struct sockaddr_un *ret)
 {

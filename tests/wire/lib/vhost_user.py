@@ -238,6 +238,7 @@ class Queue:
     def close(self):
         for fd in (self.kick_fd, self.call_fd, self.err_fd):
             os.close(fd)
+        self.kick_fd = self.call_fd = self.err_fd = -1
 
     def clear(self):
         """What a driver does before it starts a queue afresh."""
@@ -380,6 +381,9 @@ class Guest:
         self.close()
 
     def close(self):
+        """Hangs up; may be called again."""
+        if self.memory is None:
+            return
         self.front_end.close()
         if self.vfio:
             self.vfio.close()
@@ -388,6 +392,7 @@ class Guest:
         for queue in self.queues:
             queue.close()
         self.memory.close()
+        self.memory = None
 
     def connect(self, features=None):
         """Negotiates and hands the memory over."""
