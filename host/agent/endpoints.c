@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"

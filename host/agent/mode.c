@@ -16,7 +16,7 @@
 
 #include "host/agent/endpoints.h"
 #include "host/agent/iommu/iommu.h"
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"

@@ -13,7 +13,7 @@
 #include <assert.h>
 
 #include "host/agent/extent.h"
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
 #include "host/lib/macros.h"

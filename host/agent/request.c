@@ -14,7 +14,7 @@
 #include <errno.h>
 
 #include "host/agent/endpoints.h"
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"

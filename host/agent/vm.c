@@ -24,7 +24,7 @@
 #include "host/agent/endpoints.h"
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/layout.h"
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/state.h"

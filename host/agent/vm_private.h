@@ -3,7 +3,7 @@
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
  * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, layout.c,
- * limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
+ * host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
  * in the state's arena; the rest is configuration, or follows from the root
  * and from what the VMM announces.
  */
@@ -60,7 +60,7 @@ struct vm {
 	struct ledger *ledger;
 	struct table *table;
 	struct policy *policy;
-	uint64_t entries_max; /* see limits.h */
+	uint64_t entries_max; /* see host_limits.h */
 	struct decode_limits decode_limits;
 	struct request request;	 /* room for the longest */
 	struct granules *sorted; /* its ranges, sorted and merged */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * limits.h - what the host's system allows, and words for when it does not
+ * host_limits.h - what the host's system allows, and words for when it does not
  */
-#ifndef PVDMA_AGENT_LIMITS_H
-#define PVDMA_AGENT_LIMITS_H
+#ifndef PVDMA_AGENT_HOST_LIMITS_H
+#define PVDMA_AGENT_HOST_LIMITS_H
 
 #include <stdint.h>
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * limits.c - limits of VFIO and of this process, in an operator's words
+ * host_limits.c - limits of VFIO and of this process, in an operator's words
  *
  * Owns vm->entries_max. Invariant: every message that a guest can provoke is
  * rate-limited. Locks: none. In a request's way: only when a map fails.
  */
-#include "host/agent/limits.h"
+#include "host/agent/host_limits.h"
 
 #include <errno.h>
 #include <stdio.h>
