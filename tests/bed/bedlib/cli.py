@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: one verb, one function."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bedlib import cache, images, kernels, l0, module, roots, slots
+from bedlib.config import (BED, CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
+                           progress, require_packages)
+
+INTERNAL_STATUS = 2
+
+
+def _together(*jobs: "object") -> None:
+    """Run builds side by side; the first failure is raised."""
+    with ThreadPoolExecutor(max(len(jobs), 1)) as pool:
+        for future in [pool.submit(job) for job in jobs]:  # type: ignore[arg-type]
+            future.result()
+
+
+def _prepare(l1_kernels: list[str], guest_kernels: list[str], compilers: bool = False) -> None:
+    """Build what a run needs, the slow downloads side by side."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    versions = sorted(set(l1_kernels + guest_kernels))
+    jobs = [roots.root, images.disk, *[lambda v=v: kernels.kernel(v) for v in versions]]
+    if compilers:
+        jobs += [roots.dev, *[lambda v=v: kernels.headers(v) for v in guest_kernels]]
+    _together(*jobs)
+    _together(images.l1_image, *[lambda v=v: images.l1_boot(v) for v in l1_kernels],
+              *[lambda v=v: images.guest(v) for v in guest_kernels])
+
+
+def cmd_build(options: argparse.Namespace) -> int:
+    """Build everything that is missing."""
+    require_packages()
+    if options.refresh:
+        cache.clean()
+    every = options.all
+    _prepare(list(L1_KERNELS) if every else [options.l1_kernel],
+             list(KERNELS) if every else options.guest_kernel, not options.no_compilers)
+    cache.prune()
+    return 0
+
+
+def _run_options(options: argparse.Namespace) -> l0.Options:
+    pairs = {}
+    for kind in ("env", "service"):
+        pairs[kind] = {}
+        for text in getattr(options, kind):
+            name, equals, value = text.partition("=")
+            if not equals or not name.isidentifier():
+                raise BedError(f"--{kind} wants NAME=VALUE, not {text}")
+            pairs[kind][name] = value
+    name = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}"
+    artifacts = Path(options.artifacts or TOP / "build/bed" / name).absolute()
+    if "," in str(artifacts) or "," in str(TOP):
+        raise BedError("QEMU takes no path with a comma: " + str(artifacts))
+    return l0.Options(
+        l1_kernel=options.l1_kernel, guest_kernels=options.guest_kernel, l1_init=options.l1_init,
+        device=options.device, guest_mem=options.guest_mem, cpus=options.cpus,
+        l1_mem=options.l1_mem, timeout=options.timeout, artifacts=artifacts,
+        env=pairs["env"], qemu_arg=[word for text in options.qemu_arg for word in text.split()],
+        service=pairs["service"], script=None)
+
+
+def cmd_run(options: argparse.Namespace) -> int:
+    """Boot L1 and run a script in it."""
+    require_packages()
+    if not options.script.is_file():
+        raise BedError(f"no such script: {options.script}")
+    run = _run_options(options)
+    run.script = options.script
+    run.args = options.args
+    _prepare([options.l1_kernel], options.guest_kernel)
+    cache.prune()
+    with slots.slot():
+        return l0.Run(run).run()
+
+
+def cmd_shell(options: argparse.Namespace) -> int:
+    """Give a person a prompt in L1 or in a guest."""
+    require_packages()
+    run = _run_options(options)
+    run.shell = options.place
+    _prepare([options.l1_kernel], options.guest_kernel)
+    print(f"bed: the console is L1's ({options.place}); Ctrl-a x ends it, Ctrl-a h helps",
+          file=sys.stderr)
+    with slots.slot():
+        return l0.Run(run).run()
+
+
+def cmd_module(options: argparse.Namespace) -> int:
+    """Build kernel modules for guests' kernels."""
+    require_packages()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    versions = options.guest_kernel or list(KERNELS)
+    todo = [version for version in versions
+            if not module.fresh(options.src, module.out_dir(options.out, version, versions), version)]
+    if todo:
+        _together(roots.dev, *[lambda v=v: kernels.headers(v) for v in todo])
+    for version in versions:
+        module.build(options.src, module.out_dir(options.out, version, versions), version)
+    return 0
+
+
+def cmd_exec(options: argparse.Namespace) -> int:
+    """Run a command in the compile root."""
+    require_packages()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if not options.command:
+        raise BedError("exec needs a command")
+    headers = kernels.headers(options.guest_kernel) if options.guest_kernel else None
+    return roots.enter(options.command, headers)
+
+
+def cmd_clean(_: argparse.Namespace) -> int:
+    """Remove the cache."""
+    cache.clean()
+    return 0
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
+    add("--guest-kernel", choices=list(KERNELS), action="append",
+        help="kernels that guests may use; the first is the default (repeatable)")
+    add("--l1-init", choices=("minimal", "systemd"), default="minimal")
+    add("--device", action="append", default=[], metavar="STRING",
+        help="a QEMU PCI device for guests, instead of the default set (repeatable)")
+    add("--guest-mem", default="1G", metavar="SIZE", help="default memory of guests")
+    add("--cpus", type=int, default=2, metavar="N", help="CPUs of L1")
+    add("--l1-mem", default="6G", metavar="SIZE")
+    add("--timeout", type=int, default=600, metavar="SECONDS")
+    add("--artifacts", metavar="DIR", help="default: build/bed/TIME-PID of the checkout")
+    add("--env", action="append", default=[], metavar="K=V", help="for the script (repeatable)")
+    add("--qemu-arg", action="append", default=[], metavar="'ARGS'",
+        help="more arguments for L0's QEMU, split at blanks (repeatable)")
+    add("--service", action="append", default=[], metavar="NAME=CMD",
+        help="a command to run here beside L1; {port} in it becomes a free port of the "
+             "loopback, which scripts find in BED_PORT_NAME (repeatable)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bed", description="The nested test bed; see README.md.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+
+    build = verbs.add_parser("build", help="build what is missing in the cache")
+    build.add_argument("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
+    build.add_argument("--guest-kernel", choices=list(KERNELS), action="append")
+    build.add_argument("--all", action="store_true", help="every kernel")
+    build.add_argument("--no-compilers", action="store_true", help="only what running needs")
+    build.add_argument("--refresh", action="store_true", help="forget what is there, fetch anew")
+    build.set_defaults(function=cmd_build)
+
+    run = verbs.add_parser("run", help="boot L1 and run SCRIPT in it")
+    _add_run_options(run)
+    run.add_argument("script", type=Path)
+    run.add_argument("args", nargs=argparse.REMAINDER)
+    run.set_defaults(function=cmd_run)
+
+    shell = verbs.add_parser("shell", help="a prompt in L1, or in a guest")
+    _add_run_options(shell)
+    shell.add_argument("--in", dest="place", choices=("l1", "guest"), default="l1")
+    shell.set_defaults(function=cmd_shell)
+
+    mod = verbs.add_parser("module", help="build kernel modules in the compile root")
+    mod.add_argument("--guest-kernel", choices=list(KERNELS), action="append")
+    mod.add_argument("--src", type=Path, default=TOP / "guest/pvdma", help="directory with a Kbuild file")
+    mod.add_argument("--out", type=Path, help="default: build/guest/VERSION of the checkout; "
+                     "with several kernels, a directory per version is made in it")
+    mod.set_defaults(function=cmd_module)
+
+    execute = verbs.add_parser("exec", help="run a command in the compile root")
+    execute.add_argument("--guest-kernel", choices=list(KERNELS), help="with its headers at /usr/src")
+    execute.add_argument("command", nargs=argparse.REMAINDER)
+    execute.set_defaults(function=cmd_exec)
+
+    verbs.add_parser("clean", help="remove the cache").set_defaults(function=cmd_clean)
+    return parser
+
+
+def _interrupted(number: int, _: object) -> None:
+    # an ordinary exception, so that every cleanup runs
+    raise SystemExit(128 + number)
+
+
+def main(argv: list[str]) -> int:
+    """The driver; its exit status."""
+    options = _parser().parse_args(argv)
+    if options.verb in ("run", "shell", "build"):
+        options.guest_kernel = options.guest_kernel or [DEFAULT_KERNEL]
+    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGHUP, _interrupted)
+    try:
+        return int(options.function(options))
+    except BedError as error:
+        print(f"bed: error: {error}", file=sys.stderr)
+    except subprocess.CalledProcessError as error:
+        print(f"bed: error: {error}", file=sys.stderr)
+        for text in (error.stdout, error.stderr):
+            if text:
+                print(text if isinstance(text, str) else text.decode(errors="replace"), file=sys.stderr)
+    except KeyboardInterrupt:
+        print("bed: interrupted", file=sys.stderr)
+        return 130
+    return INTERNAL_STATUS

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# run.sh: the job of an L1 boot, the same under both inits: run the script (or
+# the prompt of `bed shell`), then end what it left, judge the kernel logs,
+# report the status and power off.
+set -uo pipefail
+export PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8
+export TERM=${TERM:-linux}
+
+set -a
+# shellcheck source=/dev/null
+. /bed/out/run/env.sh
+set +a
+# shellcheck source=tests/bed/lib/l1.sh
+. "$BED_LIB"
+
+# Whatever happens to this shell, the driver hears an end.
+leave() {
+	bed_event S "$1"
+	sync
+	echo o > /proc/sysrq-trigger
+	sleep 10
+}
+trap 'leave 70' EXIT
+
+finish() {
+	local status=$1
+
+	if ! bed_finish; then
+		((status)) || status=1
+	fi
+	leave "$status"
+}
+
+prompt() {
+	local setup=
+
+	[[ $BED_SHELL != guest ]] ||
+		setup='guest_start g --mode vfio $(bed_bdfs) && guest_console g'
+	cat > /run/bed/bashrc <<-EOF
+		. "$BED_LIB"
+		PS1='l1:\w# '
+		stty rows 40 cols 120 2>/dev/null
+		printf '%s\n' "L1 is up. The library is loaded: bed_devices, guest_start, guest_sh, ..." \
+			"See tests/bed/README.md. Leave with: exit"
+		$setup
+	EOF
+	setsid -c bash --rcfile /run/bed/bashrc -i < /dev/ttyS0 > /dev/ttyS0 2>&1
+}
+
+cd /root || exit 1
+if [[ -n $BED_SHELL ]]; then
+	prompt
+	finish 0
+fi
+
+mapfile -d '' -t args < /bed/out/run/args
+cp /bed/out/run/script /run/bed/script
+# The driver counts from the start of the boot.
+IFS=. read -r uptime _ < /proc/uptime
+seconds=$((BED_SECONDS > uptime + 5 ? BED_SECONDS - uptime : 5))
+timeout -k 10 "$seconds" bash /run/bed/script "${args[@]}" \
+	> "$(bed_port bed.output)" 2>&1 < /dev/null
+status=$?
+if ((status == 124 || status == 137)); then
+	verdict fail script "no end after $seconds s"
+fi
+finish "$status"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# counters.sh: figures that do not come from the software under test.
+
+# pinned_pages: pages pinned now, by the kernel's own count.
+pinned_pages() {
+	awk '$1 == "nr_foll_pin_acquired" { n += $2 }
+	     $1 == "nr_foll_pin_released" { n -= $2 }
+	     END { printf "%d\n", n }' /proc/vmstat
+}
+
+# vmlck PID: bytes that a process has charged to its memlock limit.
+vmlck() {
+	awk '$1 == "VmLck:" { printf "%d\n", $2 * 1024 }' "/proc/$1/status"
+}
+
+# kvm_exits NAME [COUNTER]: a guest's KVM counter (default mmio_exits).
+kvm_exits() {
+	local pid dir
+
+	pid=$(guest_pid "$1") || return
+	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+	for dir in /sys/kernel/debug/kvm/"$pid"-*; do
+		cat "$dir/${2:-mmio_exits}" && return
+	done
+	echo "bed: no KVM counters of $1" >&2
+	return 1
+}
+
+# vtd_faults [BDF]: DMA remapping faults that the emulated VT-d raised since
+# L1 started, all or those of one requester. This is QEMU's own trace: dmesg
+# is rate-limited.
+vtd_faults() {
+	local file=/bed/out/l0/vtd_dmar_fault.log bus dev fn sid
+
+	if (($# == 0)); then
+		grep -c '^vtd_dmar_fault' "$file"
+	else
+		IFS=:. read -r _ bus dev fn <<< "$1"
+		printf -v sid '0x%x' $((0x$bus << 8 | 0x$dev << 3 | fn))
+		grep -cE "^vtd_dmar_fault .*sid 0x0*${sid#0x}\b" "$file"
+	fi
+	return 0
+}

@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# guest.sh: guests (L2): QEMU under KVM, driven over channels of their own.
+#
+# A guest's directory, /run/bed/guests/NAME, holds
+#     serial.log serial.sock   the console (guest_console)
+#     qmp.sock                 QEMU's monitor (guest_qmp)
+#     ctl.in ctl.out           the control channel: commands in, lines out
+#                              (guest/lib.sh describes them)
+#     script.log               the output of the guest's script
+#     qemu.log command pid status
+# and is copied to the artifacts when the guest stops. The control channel is a
+# virtio-serial port: no assigned device, and no DMA mapping, takes part in it.
+
+BED_BOOT_SECONDS=${BED_BOOT_SECONDS:-150}
+BED_SERIAL=0
+
+# bed_pause: a tenth of a second, without a process.
+bed_pause() {
+	[[ -p $BED_RUN/never ]] || mkfifo "$BED_RUN/never" 2> /dev/null
+	read -rt 0.1 _ <> "$BED_RUN/never" || true
+}
+
+guest_dir() {
+	local dir=$BED_RUN/guests/$1
+
+	[[ -d $dir ]] || { echo "bed: no guest $1" >&2; return 1; }
+	echo "$dir"
+}
+
+# guest_names: guests that were started and not stopped.
+guest_names() {
+	local dir
+
+	for dir in "$BED_RUN"/guests/*/; do
+		[[ ! -e $dir/command ]] || basename "$dir"
+	done
+}
+
+# guest_pid NAME: the process id of a guest's QEMU.
+guest_pid() {
+	local dir
+
+	dir=$(guest_dir "$1") && cat "$dir/pid"
+}
+
+# guest_alive NAME: whether its QEMU runs.
+guest_alive() {
+	local dir
+
+	dir=$(guest_dir "$1" 2> /dev/null) && [[ ! -e $dir/status ]]
+}
+
+# guest_bdf I: where the guest sees the I-th --device or --sock, from 0.
+guest_bdf() {
+	printf '0000:00:%02x.0\n' $((0x10 + $1))
+}
+
+# The initramfs of one start: the kernel's base, then the files of this start.
+_guest_initrd() {
+	local dir=$1 version=$2 script=$3 tree=$1/tree file from to
+
+	shift 3
+	mkdir -p "$tree/bed" "$tree/extra"
+	cp "$BED_LIB_DIR/../guest/init.sh" "$tree/init"
+	cp "$BED_LIB_DIR/../guest/lib.sh" "$BED_LIB_DIR/../guest/dhcp.sh" "$tree/bed/"
+	chmod 755 "$tree/init" "$tree/bed/dhcp.sh"
+	cp "$dir/env" "$tree/bed/env"
+	[[ -z $script ]] || cp "$script" "$tree/bed/script" || return
+	for file in "$BED_TOP/build/guest/$version"/*.ko; do
+		[[ ! -e $file ]] || cp "$file" "$tree/extra/"
+	done
+	for file in "$@"; do
+		from=${file%%:*} to=extra/${file##*/}
+		[[ $file != *:* ]] || to=${file#*:}
+		mkdir -p "$tree/$(dirname "$to")"
+		cp -r "$from" "$tree/$to" || return
+	done
+	(cd "$tree" && find . | busybox cpio -o -H newc 2> /dev/null) > "$dir/overlay" || return
+	cat "/bed/guest/$version/initrd" "$dir/overlay" > "$dir/initrd"
+	rm -rf "$tree" "$dir/overlay"
+}
+
+# guest_start NAME [OPTION...]: start a guest and wait until it answers.
+#   --mode vfio|vfio-user|none   how --device or --sock reach it (none)
+#   --device BDF...              mode vfio: given to QEMU (bound to vfio-pci here)
+#   --sock PATH...               mode vfio-user: sockets of the devices' server
+#   --vhost-sock PATH            a vhost-user virtio device (id 39)
+#   --vhost-queues N             its number of queues (2)
+#   --mem-backend ram|memfd|memfd-private   (ram; memfd in mode vfio-user)
+#   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
+#   --script FILE                run by the guest's init at every boot
+#   --file SRC[:DST]             put into the guest (default DST: /extra/NAME)
+#   --env K=V                    for the guest's scripts
+#   --timeout SECONDS            for the boot
+#   --no-wait                    return once QEMU runs
+# Device number i appears in the guest at guest_bdf i. Modules in
+# build/guest/V/ of the checkout are put into /extra.
+guest_start() {
+	local name=$1 mode=none mem=${BED_GUEST_MEM:-1G} cpus=1 backend='' script='' wait=1
+	local version=${BED_GUEST_KERNEL:-6.12} append='' vhost='' queues=2 seconds=$BED_BOOT_SECONDS
+	local -a bdfs=() socks=() files=() extra=() pairs=() words=()
+
+	shift
+	while (($#)); do
+		case $1 in
+		--device | --sock)
+			local -n list=$([[ $1 == --sock ]] && echo socks || echo bdfs)
+			shift
+			while (($#)) && [[ $1 != --* ]]; do
+				list+=("$1")
+				shift
+			done
+			unset -n list
+			continue
+			;;
+		--no-wait)
+			wait=0
+			shift
+			continue
+			;;
+		esac
+		(($# > 1)) || { echo "guest_start: $1 wants a value" >&2; return 2; }
+		case $1 in
+		--mode) mode=$2 ;;
+		--vhost-sock) vhost=$2 ;;
+		--vhost-queues) queues=$2 ;;
+		--mem-backend) backend=$2 ;;
+		--mem) mem=$2 ;;
+		--cpus) cpus=$2 ;;
+		--kernel) version=$2 ;;
+		--append) append+=" $2" ;;
+		--qemu-arg) read -ra words <<< "$2" && extra+=("${words[@]}") ;;
+		--script) script=$2 ;;
+		--file) files+=("$2") ;;
+		--env) pairs+=("$2") ;;
+		--timeout) seconds=$2 ;;
+		*)
+			echo "guest_start: unknown option $1" >&2
+			return 2
+			;;
+		esac
+		shift 2
+	done
+
+	local dir=$BED_RUN/guests/$name
+	if [[ ! -e /bed/guest/$version/vmlinux ]]; then
+		echo "guest_start: no kernel $version here: bed run --guest-kernel $version" >&2
+		return 2
+	fi
+	if [[ -e $dir/command ]]; then
+		echo "guest_start: $name is already there" >&2
+		return 2
+	fi
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	_guest_env "${pairs[@]}" > "$dir/env"
+	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
+	if [[ -z $backend ]]; then
+		backend=ram
+		[[ $mode != vfio-user ]] || backend=memfd
+	fi
+	_guest_command > "$dir/command" || return
+	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
+	_guest_launch "$dir" || return
+	((!wait)) || guest_up "$name" "$seconds"
+}
+
+_guest_env() {
+	local pair
+
+	env | grep '^BED_PORT_' | while read -r pair; do
+		printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"
+	done
+	for pair in "$@"; do
+		printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"
+	done
+}
+
+# QEMU's arguments, one a line; uses guest_start's variables.
+_guest_command() {
+	local i object path
+
+	case $backend in
+	ram) object=memory-backend-ram,id=mem,size=$mem ;;
+	memfd) object=memory-backend-memfd,id=mem,size=$mem,share=on ;;
+	memfd-private) object=memory-backend-memfd,id=mem,size=$mem,share=off ;;
+	*)
+		echo "guest_start: no such --mem-backend: $backend" >&2
+		return 2
+		;;
+	esac
+	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none \
+		-accel kvm -cpu host -smp "$cpus" -machine q35,memory-backend=mem \
+		-object "$object" -m "$mem" \
+		-kernel "/bed/guest/$version/vmlinux" -initrd "$dir/initrd" -append \
+		"console=ttyS0 loglevel=5 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on net.ifnames=0 audit=0$append" \
+		-chardev "socket,id=serial,path=$dir/serial.sock,server=on,wait=off,logfile=$dir/serial.log" \
+		-serial chardev:serial -qmp "unix:$dir/qmp.sock,server=on,wait=off" \
+		-chardev "file,id=ctl,path=$dir/ctl.out,input-path=$dir/ctl.in" \
+		-chardev "file,id=log,path=$dir/script.log" -device virtio-serial-pci,id=bed \
+		-device virtserialport,bus=bed.0,chardev=ctl,name=bed.ctl \
+		-device virtserialport,bus=bed.0,chardev=log,name=bed.log
+	case $mode in
+	none) ;;
+	vfio)
+		for i in "${!bdfs[@]}"; do
+			printf '%s\n' -device "vfio-pci,host=${bdfs[i]},id=dev$i,addr=0x$(printf %x $((0x10 + i)))"
+		done
+		;;
+	vfio-user)
+		for i in "${!socks[@]}"; do
+			path=${socks[i]}
+			printf '%s\n' -device "{\"driver\":\"vfio-user-pci\",\"id\":\"dev$i\",\"addr\":\"$(printf %x $((0x10 + i)))\",\"socket\":{\"type\":\"unix\",\"path\":\"$path\"},\"x-msg-timeout\":600000}"
+		done
+		;;
+	*)
+		echo "guest_start: no such --mode: $mode" >&2
+		return 2
+		;;
+	esac
+	[[ -z $vhost ]] || printf '%s\n' -chardev "socket,id=vhost,path=$vhost" -device \
+		"vhost-user-test-device-pci,chardev=vhost,virtio-id=39,num_vqs=$queues,vq_size=256,config_size=${BED_VHOST_CONFIG_SIZE:-64}"
+	((!${#extra[@]})) || printf '%s\n' "${extra[@]}"
+}
+
+_guest_launch() {
+	local dir=$1 argv
+
+	mapfile -t argv < "$dir/command"
+	modprobe kvm_amd || return
+	mkfifo "$dir/ctl.in"
+	: > "$dir/ctl.out"
+	# The open pipe keeps ctl.in from ever reading as ended. The watcher
+	# is in a session of its own, so that it survives the script.
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	setsid bash -c '
+		dir=$1
+		shift
+		exec 9<> "$dir/ctl.in"
+		"$@" > "$dir/qemu.log" 2>&1 < /dev/null &
+		echo $! > "$dir/pid.new"
+		mv "$dir/pid.new" "$dir/pid"
+		wait $!
+		echo $? > "$dir/status"
+	' bash "$dir" "${argv[@]}" < /dev/null > /dev/null 2>&1 &
+	disown
+	until [[ -e $dir/pid ]]; do
+		bed_pause
+	done
+}
+
+# _guest_await NAME SECONDS WHAT COMMAND...: until the command succeeds; gives up
+# on time, when QEMU ends, and when the guest's kernel panicked.
+_guest_await() {
+	local name=$1 end=$((SECONDS + $2)) what=$3 dir why=''
+
+	shift 3
+	dir=$(guest_dir "$name") || return
+	until "$@"; do
+		if [[ -e $dir/status ]]; then
+			"$@" && return 0
+			why="QEMU ended with status $(< "$dir/status")"
+		elif grep -qs 'Kernel panic' "$dir/serial.log"; then
+			why='its kernel panicked'
+		elif ((SECONDS >= end)); then
+			why='time-out'
+		fi
+		if [[ -n $why ]]; then
+			{
+				echo "bed: guest $name: waiting for $what: $why; last lines:"
+				tail -n 12 "$dir/qemu.log" "$dir/serial.log" 2> /dev/null
+			} >&2
+			return 124
+		fi
+		bed_pause
+	done
+}
+
+# guest_boots NAME: how often its init came up.
+guest_boots() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	grep -c '^evt boot .* \.$' "$dir/ctl.out"
+	return 0
+}
+
+_guest_booted() {
+	(($(guest_boots "$1") >= $2))
+}
+
+# guest_up NAME [SECONDS] [BOOTS]: wait until the guest answers.
+guest_up() {
+	_guest_await "$1" "${2:-$BED_BOOT_SECONDS}" 'its init' _guest_booted "$1" "${3:-1}"
+}
+
+# The status of the guest's script since the last boot, when it has ended.
+_guest_done() {
+	local dir line
+
+	dir=$(guest_dir "$1") || return
+	line=$(grep -E '^evt (boot|done) .* \.$' "$dir/ctl.out" | tail -n 1)
+	[[ $line == 'evt done '* ]] || return 1
+	line=${line#evt done }
+	echo "${line% .}" > "$dir/script.status"
+}
+
+# guest_wait NAME [SECONDS]: until the guest's script ended; its status.
+guest_wait() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	_guest_await "$1" "${2:-300}" 'its script' _guest_done "$1" || return
+	guest_drain "$1"
+	return "$(< "$dir/script.status")"
+}
+
+# guest_drain NAME: pass on the verdicts and results that came since the last
+# call.
+guest_drain() {
+	local dir kind a b c
+
+	dir=$(guest_dir "$1") || return
+	(
+		flock 9
+		seen=0
+		[[ ! -e $dir/drained ]] || seen=$(< "$dir/drained")
+		while read -r kind a b c; do
+			seen=$((seen + 1))
+			case $kind in
+			res) result "$a" "$(base64 -d <<< "${b%.}")" ;;
+			ver) verdict "$a" "$(base64 -d <<< "$b")" "$(base64 -d <<< "${c%.}")" ;;
+			esac
+		done < <(grep -E '^(res|ver) .* \.$' "$dir/ctl.out" | tail -n +$((seen + 1)))
+		echo "$seen" > "$dir/drained"
+	) 9> "$dir/drain.lock"
+}
+
+# guest_result NAME KEY: the last value that the guest gave a key.
+guest_result() {
+	local dir line
+
+	dir=$(guest_dir "$1") || return
+	line=$(grep -E "^res $2 .* ?\.$" "$dir/ctl.out" | tail -n 1)
+	[[ -n $line ]] || { echo "bed: guest $1 gave no $2" >&2; return 1; }
+	line=${line#res "$2" }
+	base64 -d <<< "${line% .}"
+}
+
+_guest_answered() {
+	grep -qE "^end $2 [0-9]+ [^ ]* \.$" "$1/ctl.out"
+}
+
+# guest_sh NAME COMMAND [SECONDS]: run a command in a live guest; its output
+# (stdout and stderr) and status. Commands may run at the same time.
+guest_sh() {
+	local name=$1 limit=${3:-60} dir id line status output
+
+	dir=$(guest_dir "$name") || return
+	guest_alive "$name" || { echo "guest_sh: $name does not run" >&2; return 125; }
+	id=$BASHPID.$((BED_SERIAL += 1)).$RANDOM
+	(
+		flock 9
+		printf 'run %s %s %s\n' "$id" "$limit" "$(base64 -w 0 <<< "$2")" 1<> "$dir/ctl.in"
+	) 9> "$dir/ctl.lock"
+	_guest_await "$name" $((limit + 20)) "'${2:0:60}'" _guest_answered "$dir" "$id" || return
+	line=$(grep -E "^end $id [0-9]+ [^ ]* \.$" "$dir/ctl.out")
+	read -r _ _ status output _ <<< "$line"
+	[[ $output == . ]] || base64 -d <<< "$output"
+	return "$status"
+}
+
+# guest_qmp NAME JSON: one command to QEMU's monitor; prints its "return".
+guest_qmp() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	python3 "$BED_LIB_DIR/qmp.py" "$dir/qmp.sock" "$2"
+}
+
+# guest_console NAME: the serial console for a person; Ctrl-] leaves it.
+guest_console() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	echo "The console of $1; Ctrl-] leaves it, Return shows its prompt."
+	socat -,raw,echo=0,escape=0x1d "UNIX-CONNECT:$dir/serial.sock"
+}
+
+# guest_reboot NAME [soft|hard] [SECONDS]: reboot from inside, or by reset, and
+# wait until the guest answers again.
+guest_reboot() {
+	local name=$1 boots
+
+	boots=$(guest_boots "$name") || return
+	if [[ ${2:-soft} == hard ]]; then
+		guest_qmp "$name" '{"execute":"system_reset"}' > /dev/null || return
+	else
+		guest_sh "$name" '(sleep 0.3; reboot -f) > /dev/null 2>&1 &' || return
+	fi
+	guest_up "$name" "${3:-$BED_BOOT_SECONDS}" $((boots + 1))
+}
+
+# guest_stop NAME: keep its logs, judge its kernel's, end its QEMU. A QEMU that
+# died by itself, other than by the guest's power-off, is a failure.
+guest_stop() {
+	local name=$1 dir keep found tries file
+
+	dir=$(guest_dir "$name") || return
+	if guest_alive "$name"; then
+		guest_sh "$name" dmesg 20 > "$dir/dmesg.log" 2> /dev/null ||
+			echo "bed: guest $name: no answer, its console log has to do" >&2
+		guest_drain "$name"
+		kill "$(guest_pid "$name")"
+		for ((tries = 0; tries < 100; tries++)); do
+			[[ ! -e $dir/status ]] || break
+			bed_pause
+		done
+		if [[ ! -e $dir/status ]]; then
+			kill -9 "$(guest_pid "$name")"
+			verdict fail "guest-$name-qemu" 'QEMU did not end within 10 s'
+		fi
+	else
+		guest_drain "$name"
+		if [[ $(< "$dir/status") != 0 && ! -e $dir/killed ]]; then
+			verdict fail "guest-$name-qemu" "status $(< "$dir/status"): $(tail -n 1 "$dir/qemu.log")"
+		fi
+	fi
+	if ! found=$(bed_scan guest "$dir/serial.log" "$dir/dmesg.log"); then
+		verdict fail "guest-$name-kernel-log" "$(head -n 1 <<< "$found")"
+	fi
+	keep=$BED_OUT/guest-$name
+	for ((tries = 1; ; tries++)); do
+		[[ -e $keep ]] || break
+		keep=$BED_OUT/guest-$name.$tries
+	done
+	mkdir "$keep"
+	for file in serial.log dmesg.log script.log qemu.log command ctl.out; do
+		[[ ! -e $dir/$file ]] || cp "$dir/$file" "$keep/"
+	done
+	rm -rf "$dir"
+}
+
+# guest_kill NAME: QEMU dies at once (SIGKILL), as a test wants it.
+guest_kill() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	: > "$dir/killed"
+	kill -9 "$(guest_pid "$1")"
+	until [[ -e $dir/status ]]; do
+		bed_pause
+	done
+}

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# l1.sh: the library for scripts that run in L1; source it as $BED_LIB.
+#
+#   verdict.sh   verdicts, results, progress; the kernel logs' judge
+#   devices.sh   the devices that guests may get: finding, binding, VFs
+#   guest.sh     guests: start, command, wait, stop
+#   counters.sh  what the kernel, KVM and the emulated VT-d counted
+#
+# State lives in files under /run/bed, so subshells and several shells agree.
+# Functions return a status and print results; failures explain themselves on
+# stderr.
+
+BED_RUN=/run/bed
+BED_SERIAL=0
+mkdir -p "$BED_RUN/guests"
+
+BED_LIB_DIR=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+for BED_PART in verdict devices guest counters; do
+	# shellcheck source=/dev/null
+	. "$BED_LIB_DIR/$BED_PART.sh"
+done
+unset BED_PART
