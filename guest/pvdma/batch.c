@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * batch.c - step 3 of a mapping's way: gather all misses of the mapping
+ *
+ * Owns: the batch on its caller's stack, and the request slot that the batch
+ * takes at its first miss and gives back when the misses are mapped.
+ *
+ * Theory of operation: a mapping counts up all its words first. Where MAPPED
+ * was set that is all. Where it was not, the granule goes straight into a MAP
+ * request (neighbours as one range), and its leaf, if the host does not know
+ * it yet, into a LEAF request that stands before it in the queue. The whole
+ * lot costs one kick and one wait, unless it outgrows a request.
+ *
+ * Invariants: a granule is in a request only while it is held (DRV-MAP-1); a
+ * batch without a slot has no miss whose answer is still out.
+ *
+ * Locks: none. While a slot is held preemption is off, so that at most one
+ * task and the interrupts above it hold slots on a CPU; hence no memory is
+ * allocated in that state (PREEMPT_RT).
+ */
+#include "batch.h"
+#include "encode.h"
+#include "request.h"
+#include "track.h"
+
+/* The host accepted the leaves of this request. */
+static void pvdma_batch_note_leaves(struct pvdma_batch *b)
+{
+	const struct pvdma_msg *msg = b->slot->leaf;
+	u16 i, n = pvdma_encode_count(msg);
+	u64 leaf;
+
+	for (i = 0; i < n; i++) {
+		leaf = le64_to_cpu(msg->item[i].leaf.index);
+		pvdma_track_set_registered(b->track, leaf);
+	}
+}
+
+int pvdma_batch_flush(struct pvdma_batch *b)
+{
+	int err;
+
+	if (!b->slot)
+		return 0;
+	err = pvdma_request_run(b->slot);
+	if (!err)
+		pvdma_batch_note_leaves(b);
+	pvdma_request_put(b->slot);
+	b->slot = NULL;
+	return err;
+}
+
+void pvdma_batch_cancel(struct pvdma_batch *b)
+{
+	if (b->slot)
+		pvdma_request_put(b->slot);
+	b->slot = NULL;
+}
+
+/* The leaf of @addr does not exist: make it, or refuse the address. */
+static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 addr)
+{
+	u64 leaf = pvdma_track_leaf_of(pvdma_track_granule(b->track, addr));
+	int err = pvdma_env_check(addr);
+
+	if (!err)
+		err = pvdma_batch_flush(b);
+	if (err)
+		return err;
+	err = pvdma_track_add_leaf(b->track, leaf, b->gfp);
+	if (err != -ERANGE)
+		return err;
+	/* memory that came without the memory notifier's knowledge */
+	err = pvdma_track_grow(b->track, addr + 1, b->gfp);
+	return err ? err : pvdma_track_add_leaf(b->track, leaf, b->gfp);
+}
+
+/* Adds a granule, held and not mapped, to the request. */
+static int pvdma_batch_add(struct pvdma_batch *b, u64 granule)
+{
+	u64 leaf = pvdma_track_leaf_of(granule);
+	u64 at = pvdma_track_leaf_addr(b->track, leaf);
+	struct pvdma_slot *s;
+	int err;
+
+	for (;;) {
+		s = b->slot;
+		if (!s) {
+			s = pvdma_request_get(b->pv);
+			if (!s)
+				return -EIO;
+			b->slot = s;
+			pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
+			pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_MAP,
+					   b->endpoint);
+		}
+		if ((pvdma_track_registered(b->track, leaf) ||
+		     pvdma_encode_leaf(s->leaf, s->max_leaves, leaf, at)) &&
+		    pvdma_encode_granule(s->main, s->max_items, granule))
+			return 0;
+		err = pvdma_batch_flush(b);
+		if (err)
+			return err;
+	}
+}
+
+static int pvdma_batch_miss(struct pvdma_batch *b, u64 granule, u64 addr)
+{
+	int err = pvdma_env_check(max(addr, granule << b->track->shift));
+
+	if (!err)
+		err = pvdma_batch_add(b, granule);
+	if (!err)
+		b->misses++;
+	return err;
+}
+
+int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size)
+{
+	u64 first = pvdma_track_granule(b->track, addr);
+	u64 last = pvdma_track_last(b->track, addr, size);
+	u64 g = first, n;
+	atomic_t *word;
+	int err;
+
+	if (unlikely(size && addr + size - 1 < addr))
+		return -EINVAL;
+	while (g <= last) {
+		word = pvdma_track_word(b->track, g);
+		if (unlikely(!word)) {
+			err = pvdma_batch_new_leaf(b, max(addr, g <<
+							  b->track->shift));
+			if (err)
+				goto undo;
+			continue;
+		}
+		n = min(last - g + 1, VIRTIO_PVDMA_LEAF_WORDS -
+			(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
+		for (; n; n--, g++, word++) {
+			if (likely(pvdma_track_hold(word))) {
+				b->hits++;
+				continue;
+			}
+			err = pvdma_batch_miss(b, g, addr);
+			if (err) {
+				g++;
+				goto undo;
+			}
+		}
+	}
+	return 0;
+
+undo:
+	/* what waits in the request is given up below: it must not be sent */
+	pvdma_batch_cancel(b);
+	if (g > first)
+		pvdma_track_drop(b->track, first, g - 1);
+	return err;
+}

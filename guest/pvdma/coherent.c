@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * coherent.c - memory that a driver shares with its device for long
+ *
+ * Owns nothing: the memory belongs to the driver from allocation to free, and
+ * is held in the table for that time, so it stays mapped.
+ *
+ * DMA is cache-coherent where this module runs, so coherent memory is pages
+ * from below the device's mask, kept as the kernel maps them. dma_pool and
+ * dmam_alloc_* stand on these functions. Allocation may be atomic; free may
+ * run in softirq.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/scatterlist.h>
+
+#include "pvdma.h"
+#include "trace.h"
+
+static bool pvdma_coherent_reaches(struct device *dev, struct page *page,
+				   size_t size)
+{
+	u64 limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+
+	return page_to_phys(page) + size - 1 <= limit;
+}
+
+/*
+ * @size bytes (whole pages) that the device reaches: from anywhere if that
+ * happens to do, else from the zones below. The core has taken zone flags
+ * away, so they are chosen here.
+ */
+static struct page *pvdma_coherent_get(struct device *dev, size_t size,
+				       gfp_t gfp)
+{
+	static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
+	u64 limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+	u64 last = READ_ONCE(pvdma_endpoint_of(dev)->pv->ram_last);
+	unsigned int order = get_order(size), i;
+	struct page *page;
+	size_t tail;
+
+	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
+	for (i = 0; i < ARRAY_SIZE(zones); i++) {
+		/* no hope there, and no need to disturb it */
+		if (!zones[i] && limit < last)
+			continue;
+		if (zones[i] == GFP_DMA32 && limit < DMA_BIT_MASK(32))
+			continue;
+		page = alloc_pages_node(dev_to_node(dev),
+					gfp | zones[i] | __GFP_ZERO, order);
+		if (!page)
+			continue;
+		if (pvdma_coherent_reaches(dev, page, size))
+			break;
+		__free_pages(page, order);
+		page = NULL;
+	}
+	if (i == ARRAY_SIZE(zones))
+		return NULL;
+	/* single pages, so that the rest of the last power of two is free */
+	split_page(page, order);
+	for (tail = size; tail < PAGE_SIZE << order; tail += PAGE_SIZE)
+		__free_page(page + (tail >> PAGE_SHIFT));
+	return page;
+}
+
+static void pvdma_coherent_put(struct page *page, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size >> PAGE_SHIFT; i++)
+		__free_page(page + i);
+}
+
+struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
+					dma_addr_t *handle,
+					enum dma_data_direction dir, gfp_t gfp)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct pvdma_track *track = &ep->pv->track;
+	struct pvdma_batch b;
+	struct page *page;
+	int err = -ENOMEM;
+	u64 addr = 0;
+
+	size = PAGE_ALIGN(size);
+	page = pvdma_coherent_get(dev, size, gfp);
+	if (!page)
+		goto fail;
+	addr = page_to_phys(page);
+	pvdma_batch_begin(&b, ep->pv, track, ep->number,
+			  gfpflags_allow_blocking(gfp) ? GFP_KERNEL :
+							 GFP_ATOMIC);
+	err = pvdma_batch_hold(&b, addr, size);
+	if (err)
+		goto fail_hold;
+	err = pvdma_batch_end(&b);
+	if (err)
+		goto fail_end;
+	pvdma_count(ep, hits, b.hits);
+	pvdma_count(ep, misses, b.misses);
+	pvdma_count(ep, allocs, 1);
+	if (b.misses)
+		trace_pvdma_miss(dev, b.hits, b.misses);
+	*handle = addr;
+	return page;
+
+fail_end:
+	pvdma_track_drop(track, pvdma_track_granule(track, addr),
+			 pvdma_track_last(track, addr, size));
+fail_hold:
+	pvdma_coherent_put(page, size);
+fail:
+	pvdma_count(ep, failures, 1);
+	trace_pvdma_fail(dev, addr, size, err);
+	return NULL;
+}
+
+void pvdma_coherent_free_pages(struct device *dev, size_t size,
+			       struct page *page, dma_addr_t handle,
+			       enum dma_data_direction dir)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct pvdma_track *track = &ep->pv->track;
+
+	size = PAGE_ALIGN(size);
+	pvdma_track_drop(track, pvdma_track_granule(track, handle),
+			 pvdma_track_last(track, handle, size));
+	pvdma_coherent_put(page, size);
+	pvdma_count(ep, frees, 1);
+}
+
+void *pvdma_coherent_alloc(struct device *dev, size_t size, dma_addr_t *handle,
+			   gfp_t gfp, unsigned long attrs)
+{
+	struct page *page;
+
+	if (attrs & DMA_ATTR_NO_WARN)
+		gfp |= __GFP_NOWARN;
+	page = pvdma_coherent_alloc_pages(dev, size, handle, DMA_BIDIRECTIONAL,
+					  gfp);
+	return page ? page_address(page) : NULL;
+}
+
+void pvdma_coherent_free(struct device *dev, size_t size, void *vaddr,
+			 dma_addr_t handle, unsigned long attrs)
+{
+	pvdma_coherent_free_pages(dev, size, virt_to_page(vaddr), handle,
+				  DMA_BIDIRECTIONAL);
+}
+
+int pvdma_coherent_mmap(struct device *dev, struct vm_area_struct *vma,
+			void *vaddr, dma_addr_t handle, size_t size,
+			unsigned long attrs)
+{
+	unsigned long pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	unsigned long want = vma_pages(vma);
+
+	if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
+		return -ENXIO;
+	return remap_pfn_range(vma, vma->vm_start,
+			       PHYS_PFN(handle) + vma->vm_pgoff,
+			       want << PAGE_SHIFT, vma->vm_page_prot);
+}
+
+int pvdma_coherent_get_sgtable(struct device *dev, struct sg_table *sgt,
+			       void *vaddr, dma_addr_t handle, size_t size,
+			       unsigned long attrs)
+{
+	int err = sg_alloc_table(sgt, 1, GFP_KERNEL);
+
+	if (!err)
+		sg_set_page(sgt->sgl, virt_to_page(vaddr), PAGE_ALIGN(size),
+			    0);
+	return err;
+}

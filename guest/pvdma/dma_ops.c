@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dma_ops.c - step 1 of a mapping's way: where the DMA API comes in
+ *
+ * Owns: the table of operations that each endpoint gets a copy of.
+ *
+ * A mapping: choose the address (the memory itself, or bounce.c's copy where
+ * the device's mask does not reach); hold its granules and have the missing
+ * ones mapped (batch.c, track.c); hand out the address. Anything that fails
+ * on the way gives back all that was taken, and the driver sees the DMA API's
+ * own error.
+ *
+ * Contexts: map and unmap run anywhere but in NMI, with interrupts off too.
+ * Unmap neither allocates nor talks to the host.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/scatterlist.h>
+
+#include "compat/dma.h"
+#include "pvdma.h"
+#include "trace.h"
+
+static bool pvdma_reaches(struct device *dev, u64 addr, size_t size)
+{
+	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+
+	return addr + (size ? size : 1) - 1 <= limit;
+}
+
+/*
+ * The address for @phys under the device's mask; *@bounced says whether it is
+ * one of the bounce pool. May need memory: preemption must not be off because
+ * of @b.
+ */
+static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
+		       phys_addr_t phys, size_t size, unsigned long attrs,
+		       dma_addr_t *addr)
+{
+	struct device *dev = &ep->pdev->dev;
+	int err;
+
+	*addr = phys;
+	if (likely(pvdma_reaches(dev, phys, size)))
+		return 0;
+	if (attrs & PVDMA_ATTR_NO_BOUNCE)
+		return -EIO;
+	err = pvdma_env_check(phys);
+	if (!err)
+		err = pvdma_batch_flush(b);
+	if (err)
+		return err;
+	*addr = pvdma_bounce_map(ep, phys, size);
+	if (*addr == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	trace_pvdma_bounce(dev, phys, *addr, size);
+	return 0;
+}
+
+/* Gives up one segment; @done: the device has been at it. */
+static void pvdma_release(struct pvdma_endpoint *ep, dma_addr_t addr,
+			  size_t size, enum dma_data_direction dir,
+			  unsigned long attrs, bool done)
+{
+	struct pvdma_track *track = &ep->pv->track;
+
+	if (unlikely(READ_ONCE(ep->bounced)))
+		pvdma_bounce_unmap(ep, addr, size, dir, attrs, done);
+	pvdma_track_drop(track, pvdma_track_granule(track, addr),
+			 pvdma_track_last(track, addr, size));
+}
+
+static void pvdma_settle(struct pvdma_endpoint *ep, const struct pvdma_batch *b)
+{
+	pvdma_count(ep, hits, b->hits);
+	if (unlikely(b->misses)) {
+		pvdma_count(ep, misses, b->misses);
+		trace_pvdma_miss(&ep->pdev->dev, b->hits, b->misses);
+	}
+}
+
+static void pvdma_fail(struct pvdma_endpoint *ep, phys_addr_t phys, size_t size,
+		       int err)
+{
+	pvdma_count(ep, failures, 1);
+	trace_pvdma_fail(&ep->pdev->dev, phys, size, err);
+}
+
+static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
+				 size_t size, enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct pvdma_track *track = &ep->pv->track;
+	struct pvdma_batch b;
+	dma_addr_t addr;
+	int err;
+
+	pvdma_batch_begin(&b, ep->pv, track, ep->number, GFP_ATOMIC);
+	err = -EREMOTEIO;
+	if (unlikely(attrs & PVDMA_ATTR_MMIO))
+		goto fail;
+	err = pvdma_place(ep, &b, phys, size, attrs, &addr);
+	if (unlikely(err))
+		goto fail;
+	err = pvdma_batch_hold(&b, addr, size);
+	if (unlikely(err))
+		goto fail_place;
+	err = pvdma_batch_end(&b);
+	if (unlikely(err))
+		goto fail_hold;
+	pvdma_settle(ep, &b);
+	pvdma_count(ep, maps, 1);
+	return addr;
+
+fail_hold:
+	pvdma_track_drop(track, pvdma_track_granule(track, addr),
+			 pvdma_track_last(track, addr, size));
+fail_place:
+	if (unlikely(READ_ONCE(ep->bounced)))
+		pvdma_bounce_unmap(ep, addr, size, dir, attrs, false);
+fail:
+	pvdma_settle(ep, &b);
+	pvdma_fail(ep, phys, size, err);
+	return DMA_MAPPING_ERROR;
+}
+
+static void pvdma_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
+			     enum dma_data_direction dir, unsigned long attrs)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+
+	/* only a mapping can be unmapped, and of MMIO there was none */
+	if (unlikely(attrs & PVDMA_ATTR_MMIO))
+		return;
+	pvdma_release(ep, addr, size, dir, attrs, true);
+	pvdma_count(ep, unmaps, 1);
+}
+
+#ifndef PVDMA_HAVE_MAP_PHYS
+static dma_addr_t pvdma_map_page(struct device *dev, struct page *page,
+				 unsigned long offset, size_t size,
+				 enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	return pvdma_map_phys(dev, page_to_phys(page) + offset, size, dir,
+			      attrs);
+}
+
+/* Peer-to-peer: the host maps memory of the VM, and nothing else. */
+static dma_addr_t pvdma_map_resource(struct device *dev, phys_addr_t phys,
+				     size_t size, enum dma_data_direction dir,
+				     unsigned long attrs)
+{
+	pvdma_fail(pvdma_endpoint_of(dev), phys, size, -EREMOTEIO);
+	return DMA_MAPPING_ERROR;
+}
+#endif
+
+static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct pvdma_batch b;
+	struct scatterlist *sg;
+	dma_addr_t addr;
+	int i, done = 0, err = -EINVAL;
+
+	pvdma_batch_begin(&b, ep->pv, &ep->pv->track, ep->number, GFP_ATOMIC);
+	sg = sgl;
+	if (unlikely(nents <= 0))
+		goto fail;
+	for_each_sg(sgl, sg, nents, i) {
+		err = pvdma_place(ep, &b, sg_phys(sg), sg->length, attrs,
+				  &addr);
+		if (unlikely(err))
+			goto fail;
+		err = pvdma_batch_hold(&b, addr, sg->length);
+		if (unlikely(err)) {
+			if (READ_ONCE(ep->bounced))
+				pvdma_bounce_unmap(ep, addr, sg->length, dir,
+						   attrs, false);
+			goto fail;
+		}
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = sg->length;
+		done++;
+	}
+	err = pvdma_batch_end(&b);
+	if (unlikely(err))
+		goto fail;
+	pvdma_settle(ep, &b);
+	pvdma_count(ep, sg_maps, 1);
+	return nents;
+
+fail:
+	pvdma_settle(ep, &b);
+	pvdma_fail(ep, sg ? sg_phys(sg) : 0, sg ? sg->length : 0, err);
+	pvdma_batch_cancel(&b);
+	for_each_sg(sgl, sg, done, i)
+		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), dir,
+			      attrs, false);
+	return err;
+}
+
+static void pvdma_unmap_sg(struct device *dev, struct scatterlist *sgl,
+			   int nents, enum dma_data_direction dir,
+			   unsigned long attrs)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), dir,
+			      attrs, true);
+	pvdma_count(ep, sg_unmaps, 1);
+}
+
+static void pvdma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
+			       enum dma_data_direction dir)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+
+	if (unlikely(READ_ONCE(ep->bounced)))
+		pvdma_bounce_sync(ep, addr, size, dir, false);
+}
+
+static void pvdma_sync_for_device(struct device *dev, dma_addr_t addr,
+				  size_t size, enum dma_data_direction dir)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+
+	if (unlikely(READ_ONCE(ep->bounced)))
+		pvdma_bounce_sync(ep, addr, size, dir, true);
+}
+
+static void pvdma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
+				  int nents, enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		pvdma_sync_for_cpu(dev, sg_dma_address(sg), sg_dma_len(sg),
+				   dir);
+}
+
+static void pvdma_sync_sg_for_device(struct device *dev,
+				     struct scatterlist *sgl, int nents,
+				     enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		pvdma_sync_for_device(dev, sg_dma_address(sg), sg_dma_len(sg),
+				      dir);
+}
+
+/*
+ * A mask that does not reach all of the memory is fine as long as there is a
+ * zone below it to copy to.
+ */
+static int pvdma_dma_supported(struct device *dev, u64 mask)
+{
+	return pvdma_bounce_prepare(pvdma_endpoint_of(dev), mask);
+}
+
+static u64 pvdma_get_required_mask(struct device *dev)
+{
+	u64 last = READ_ONCE(pvdma_endpoint_of(dev)->pv->ram_last);
+
+	return DMA_BIT_MASK(fls64(last));
+}
+
+/*
+ * One mapping should leave room for others in the quota, for it is held as a
+ * whole. A quota that is too small for anything fails mappings, and needs no
+ * funny size here.
+ */
+static size_t pvdma_max_mapping_size(struct device *dev)
+{
+	struct pvdma *pv = pvdma_endpoint_of(dev)->pv;
+	u64 size = max_t(u64, READ_ONCE(pv->conf.quota) / 4, SZ_256K);
+
+	size = min_t(u64, size, SIZE_MAX);
+	if (!pvdma_reaches(dev, READ_ONCE(pv->ram_last), 1))
+		size = min_t(u64, size, pvdma_bounce_max_size(dev));
+	return size;
+}
+
+/*
+ * No opt_mapping_size: the larger a mapping, the fewer requests. No
+ * alloc_noncontiguous: where it exists, the core falls back on alloc_pages.
+ */
+const struct dma_map_ops pvdma_dma_ops = {
+	.alloc			= pvdma_coherent_alloc,
+	.free			= pvdma_coherent_free,
+#ifdef PVDMA_HAVE_ALLOC_PAGES_OP
+	.alloc_pages_op		= pvdma_coherent_alloc_pages,
+#else
+	.alloc_pages		= pvdma_coherent_alloc_pages,
+#endif
+	.free_pages		= pvdma_coherent_free_pages,
+	.mmap			= pvdma_coherent_mmap,
+	.get_sgtable		= pvdma_coherent_get_sgtable,
+#ifdef PVDMA_HAVE_MAP_PHYS
+	.map_phys		= pvdma_map_phys,
+	.unmap_phys		= pvdma_unmap_phys,
+#else
+	.map_page		= pvdma_map_page,
+	.unmap_page		= pvdma_unmap_phys,
+	.map_resource		= pvdma_map_resource,
+#endif
+	.map_sg			= pvdma_map_sg,
+	.unmap_sg		= pvdma_unmap_sg,
+	.sync_single_for_cpu	= pvdma_sync_for_cpu,
+	.sync_single_for_device	= pvdma_sync_for_device,
+	.sync_sg_for_cpu	= pvdma_sync_sg_for_cpu,
+	.sync_sg_for_device	= pvdma_sync_sg_for_device,
+	.dma_supported		= pvdma_dma_supported,
+	.get_required_mask	= pvdma_get_required_mask,
+	.max_mapping_size	= pvdma_max_mapping_size,
+};

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * encode.h - requests in the shape that the wire wants
+ */
+#ifndef PVDMA_ENCODE_H
+#define PVDMA_ENCODE_H
+
+#include "env.h"
+
+union pvdma_item {
+	struct virtio_pvdma_range range;
+	struct virtio_pvdma_leaf leaf;
+	struct virtio_pvdma_attach attach;
+};
+
+/*
+ * A request as it lies in memory: the device writes the tail, and reads the
+ * head with the items behind it.
+ */
+struct pvdma_msg {
+	struct virtio_pvdma_req_tail tail;
+	struct virtio_pvdma_req_head head;
+	union pvdma_item item[];
+};
+
+/* As many items as fit into a page */
+#define PVDMA_MSG_ITEMS ((PAGE_SIZE - sizeof(struct pvdma_msg)) / \
+			 sizeof(union pvdma_item))
+
+/* Starts a request of no items whose status is PENDING. */
+void pvdma_encode_begin(struct pvdma_msg *msg, u8 type, u32 endpoint);
+
+/* The item of INIT; takes the room of two items. */
+void pvdma_encode_init(struct pvdma_msg *msg, u64 nonce_addr, u64 nonce);
+
+/* The item of ATTACH. */
+void pvdma_encode_attach(struct pvdma_msg *msg, u64 dma_mask, u8 strategy);
+
+/*
+ * Add a leaf to LEAF, a granule to MAP. What is there already is not added
+ * twice; neighbours become one range. False where the request has @max items
+ * and would need another one: then nothing has changed.
+ */
+bool pvdma_encode_leaf(struct pvdma_msg *msg, u16 max, u64 leaf, u64 addr);
+bool pvdma_encode_granule(struct pvdma_msg *msg, u16 max, u64 granule);
+
+u16 pvdma_encode_count(const struct pvdma_msg *msg);
+
+/* The granules that the items of a MAP name. */
+u64 pvdma_encode_granules(const struct pvdma_msg *msg);
+
+/* The bytes of head and items. */
+size_t pvdma_encode_bytes(const struct pvdma_msg *msg);
+
+/*
+ * What the device answered, @used being the bytes that it says it wrote: 0,
+ * or what the DMA API may return: -EINVAL, -ENOMEM, -EIO.
+ */
+int pvdma_encode_result(const struct pvdma_msg *msg, u32 used);
+
+/* The status in words, for messages. Never NULL. */
+const char *pvdma_encode_status(const struct pvdma_msg *msg);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * pvdma.h - the objects of the module and who may call whom
+ *
+ * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
+ * request.c, the virtqueue. Around it: virtio.c (the device's life),
+ * endpoint.c (which PCI devices are ours, and since when), coherent.c, sysfs.c
+ * and debugfs.c.
+ *
+ * Lock order: device lock of a virtio device (driver core)
+ *   > device lock of a PCI device (driver core; BIND and UNBOUND notifiers)
+ *   > pvdma_lock
+ *   > pvdma_queue.lock, pvdma_track.lock, pvdma_bounce_pool.lock (raw, leaves)
+ */
+#ifndef PVDMA_H
+#define PVDMA_H
+
+#include <linux/dma-map-ops.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/memory.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/pci.h>
+#include <linux/percpu.h>
+#include <linux/virtio.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "batch.h"
+#include "encode.h"
+#include "request.h"
+#include "track.h"
+
+#if !IS_ENABLED(CONFIG_DMA_OPS) && !IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS)
+#error "pvdma: this kernel does not honour dma_map_ops of a device"
+#endif
+
+struct dentry;
+struct pvdma_queue;
+struct pvdma_bounce_pool;
+
+/* What the device said of itself, in our byte order */
+struct pvdma_conf {
+	u16 version;
+	u8 granule_shift;
+	u8 strategy;
+	u16 num_queues;
+	u16 max_ranges;
+	u32 vm_tag;
+	u64 quota;
+	u32 quota_news;
+	u32 strategy_news;
+	u32 endpoint_news;
+	u32 num_endpoints;
+};
+
+/* Counters of one endpoint, per CPU; counted without atomics, so summed late */
+struct pvdma_counters {
+	u64 maps;		/* map_page or map_phys that succeeded */
+	u64 unmaps;
+	u64 sg_maps;		/* map_sg that succeeded: one a list */
+	u64 sg_unmaps;
+	u64 allocs;		/* coherent memory and pages */
+	u64 frees;
+	u64 hits;		/* granules found mapped */
+	u64 misses;		/* granules asked for */
+	u64 bounces;		/* segments copied */
+	u64 failures;		/* mappings and allocations refused */
+};
+
+#define PVDMA_NR_COUNTERS (sizeof(struct pvdma_counters) / sizeof(u64))
+
+/* Counters of the device, per CPU */
+struct pvdma_traffic {
+	u64 requests;		/* all types */
+	u64 map_requests;
+	u64 failed;		/* answered other than OK */
+	u64 waits;		/* answers not there at the first look */
+	u64 wait_ns;
+	u64 timeouts;		/* requests given up */
+	u64 refused;		/* not sent: the device did not answer before */
+	u64 late;		/* answers that came after the time-out */
+};
+
+#define PVDMA_NR_TRAFFIC (sizeof(struct pvdma_traffic) / sizeof(u64))
+
+enum pvdma_zone {
+	PVDMA_ZONE_DMA32,
+	PVDMA_ZONE_DMA,
+	PVDMA_NR_ZONES,
+};
+
+/* The one device of this VM */
+struct pvdma {
+	struct virtio_device *vdev;
+	struct pvdma_track track;
+	bool live;		/* queues run and INIT was accepted */
+	u16 max_items;		/* of one request */
+	unsigned int nr_queues;
+	struct pvdma_queue *queue;
+	struct pvdma_queue *stalled;	/* this one left us waiting */
+	struct pvdma_traffic __percpu *traffic;
+
+	u64 ram_last;		/* highest address of memory */
+	struct pvdma_bounce_pool *pool[PVDMA_NR_ZONES];
+
+	struct pvdma_conf conf;	/* news under pvdma_lock */
+	bool open;		/* takes devices over; pvdma_lock */
+	struct list_head endpoints;	/* pvdma_lock */
+	struct pvdma_counters retired;	/* of endpoints gone; pvdma_lock */
+	struct work_struct news_work;
+	struct notifier_block memory_nb;
+	struct device *class_dev;
+	struct dentry *debugfs;
+
+	u64 nonce __aligned(8);
+};
+
+/* An assigned device that maps through us */
+struct pvdma_endpoint {
+	struct dma_map_ops ops;	/* dev->dma_ops points here */
+	struct pvdma *pv;
+	struct pci_dev *pdev;	/* referenced */
+	u32 number;
+	bool bounced;		/* a mapping was copied once, or more */
+	bool attached;		/* pvdma_lock, from here on */
+	bool bound;		/* a driver is, and we hold the module */
+	struct list_head node;
+	struct kref ref;
+	struct work_struct unbound_work;
+	struct dentry *debugfs;
+	struct pvdma_counters __percpu *counters;
+};
+
+extern struct mutex pvdma_lock;
+extern struct pvdma *pvdma_current;	/* pvdma_lock */
+
+static inline struct pvdma_endpoint *pvdma_endpoint_of(struct device *dev)
+{
+	return container_of(dev->dma_ops, struct pvdma_endpoint, ops);
+}
+
+#define pvdma_count(ep, what, n) this_cpu_add((ep)->counters->what, n)
+
+/* dma_ops.c */
+extern const struct dma_map_ops pvdma_dma_ops;	/* copied per endpoint */
+
+/* request.c */
+int pvdma_request_setup(struct pvdma *pv, struct virtqueue **vqs);
+void pvdma_request_start(struct pvdma *pv);
+void pvdma_request_stop(struct pvdma *pv);
+void pvdma_request_reclaim(struct pvdma *pv);
+void pvdma_request_free(struct pvdma *pv);
+int pvdma_request_init(struct pvdma *pv);
+int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask);
+int pvdma_request_detach(struct pvdma *pv, u32 endpoint);
+
+/* endpoint.c */
+int pvdma_endpoint_module_init(void);
+void pvdma_endpoint_module_exit(void);
+void pvdma_endpoint_scan(struct pvdma *pv);
+int pvdma_endpoint_rebind(struct pvdma *pv, const char *name);
+int pvdma_endpoint_reattach(struct pvdma *pv);
+void pvdma_endpoint_quiesce(struct pvdma *pv, bool stop_dma);
+void pvdma_endpoint_drop_all(struct pvdma *pv);
+void pvdma_endpoint_sum(struct pvdma_endpoint *ep, struct pvdma_counters *sum);
+
+/* coherent.c */
+void *pvdma_coherent_alloc(struct device *dev, size_t size, dma_addr_t *handle,
+			   gfp_t gfp, unsigned long attrs);
+void pvdma_coherent_free(struct device *dev, size_t size, void *vaddr,
+			 dma_addr_t handle, unsigned long attrs);
+struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
+					dma_addr_t *handle,
+					enum dma_data_direction dir, gfp_t gfp);
+void pvdma_coherent_free_pages(struct device *dev, size_t size,
+			       struct page *page, dma_addr_t handle,
+			       enum dma_data_direction dir);
+int pvdma_coherent_mmap(struct device *dev, struct vm_area_struct *vma,
+			void *vaddr, dma_addr_t handle, size_t size,
+			unsigned long attrs);
+int pvdma_coherent_get_sgtable(struct device *dev, struct sg_table *sgt,
+			       void *vaddr, dma_addr_t handle, size_t size,
+			       unsigned long attrs);
+
+/* bounce.c */
+bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask);
+dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
+			    size_t size);
+void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
+			enum dma_data_direction dir, unsigned long attrs,
+			bool done);
+void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
+		       enum dma_data_direction dir, bool to_device);
+size_t pvdma_bounce_max_size(struct device *dev);
+void pvdma_bounce_free(struct pvdma *pv);
+void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
+
+/* memory.c */
+u64 pvdma_memory_last(void);
+int pvdma_memory_start(struct pvdma *pv);
+void pvdma_memory_stop(struct pvdma *pv);
+
+/* virtio.c */
+void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum);
+void pvdma_virtio_shutdown(struct pvdma *pv);
+
+/* sysfs.c */
+extern const struct attribute_group *pvdma_sysfs_groups[];
+
+/* debugfs.c */
+void pvdma_debugfs_init(void);
+void pvdma_debugfs_exit(void);
+void pvdma_debugfs_add(struct pvdma *pv);
+void pvdma_debugfs_remove(struct pvdma *pv);
+void pvdma_debugfs_add_endpoint(struct pvdma_endpoint *ep);
+void pvdma_debugfs_remove_endpoint(struct pvdma_endpoint *ep);
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sysfs.c - attributes of the virtio device, for people and programs
+ *
+ * Owns nothing; shows what the host announced and which endpoints there are,
+ * and takes the operator's word to rebind a driver. The driver core adds the
+ * attributes after the probe and waits for their users before the removal.
+ */
+#include <linux/device.h>
+#include <linux/sysfs.h>
+
+#include "pvdma.h"
+
+static struct pvdma *pvdma_sysfs_device(struct device *dev)
+{
+	return dev_to_virtio(dev)->priv;
+}
+
+#define PVDMA_SYSFS_SHOW(name, format, ...)				\
+static ssize_t name##_show(struct device *dev,				\
+			   struct device_attribute *attr, char *buf)	\
+{									\
+	struct pvdma *pv = pvdma_sysfs_device(dev);			\
+									\
+	return sysfs_emit(buf, format "\n", __VA_ARGS__);		\
+}									\
+static DEVICE_ATTR_RO(name)
+
+PVDMA_SYSFS_SHOW(version, "%u", min_t(u16, pv->conf.version,
+				      VIRTIO_PVDMA_VERSION));
+PVDMA_SYSFS_SHOW(granule, "%u", 1u << pv->conf.granule_shift);
+PVDMA_SYSFS_SHOW(quota, "%llu", READ_ONCE(pv->conf.quota));
+PVDMA_SYSFS_SHOW(queues, "%u", pv->nr_queues);
+PVDMA_SYSFS_SHOW(max_ranges, "%u", pv->max_items);
+PVDMA_SYSFS_SHOW(vm_tag, "%#x", pv->conf.vm_tag);
+PVDMA_SYSFS_SHOW(stalled, "%d", !!READ_ONCE(pv->stalled));
+
+static ssize_t strategy_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	u8 strategy = READ_ONCE(pvdma_sysfs_device(dev)->conf.strategy);
+
+	switch (strategy) {
+	case VIRTIO_PVDMA_S_ON_DEMAND:
+		return sysfs_emit(buf, "on-demand\n");
+	case VIRTIO_PVDMA_S_DIRECT_MAP:
+		return sysfs_emit(buf, "direct-map\n");
+	default:
+		return sysfs_emit(buf, "%u\n", strategy);
+	}
+}
+static DEVICE_ATTR_RO(strategy);
+
+/* A line each: address, number, attached or not. */
+static ssize_t endpoints_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	struct pvdma *pv = pvdma_sysfs_device(dev);
+	struct pvdma_endpoint *ep;
+	int n = 0;
+
+	mutex_lock(&pvdma_lock);
+	list_for_each_entry(ep, &pv->endpoints, node)
+		n += sysfs_emit_at(buf, n, "%s %u %s\n", pci_name(ep->pdev),
+				   ep->number,
+				   ep->attached ? "attached" : "detached");
+	mutex_unlock(&pvdma_lock);
+	return n;
+}
+static DEVICE_ATTR_RO(endpoints);
+
+static ssize_t rebind_store(struct device *dev, struct device_attribute *attr,
+			    const char *buf, size_t count)
+{
+	int err = pvdma_endpoint_rebind(pvdma_sysfs_device(dev), buf);
+
+	return err ? err : count;
+}
+static DEVICE_ATTR_WO(rebind);
+
+static struct attribute *pvdma_sysfs_attrs[] = {
+	&dev_attr_version.attr,
+	&dev_attr_granule.attr,
+	&dev_attr_quota.attr,
+	&dev_attr_strategy.attr,
+	&dev_attr_queues.attr,
+	&dev_attr_max_ranges.attr,
+	&dev_attr_vm_tag.attr,
+	&dev_attr_stalled.attr,
+	&dev_attr_endpoints.attr,
+	&dev_attr_rebind.attr,
+	NULL
+};
+
+static const struct attribute_group pvdma_sysfs_group = {
+	.name = "pvdma",
+	.attrs = pvdma_sysfs_attrs,
+};
+
+const struct attribute_group *pvdma_sysfs_groups[] = {
+	&pvdma_sysfs_group,
+	NULL
+};

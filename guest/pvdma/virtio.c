@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * virtio.c - the life of the pvdma device, and of the module
+ *
+ * Owns: struct pvdma, its virtqueues and configuration.
+ *
+ * Order (SPEC.md, "Order of one life"): configuration, queues, DRIVER_OK,
+ * INIT, and only then endpoints; backwards on the way down: no endpoints,
+ * DETACH, reset, and only then the table's memory is freed, for the host may
+ * write to it until the reset.
+ *
+ * Suspend, and a reset of the device under us, keep the holds: the table is
+ * stripped of MAPPED, and what is held is mapped again before any endpoint's
+ * driver resumes (the device links see to that order).
+ *
+ * Locks: the driver core serialises probe, remove, freeze and restore.
+ * pvdma_lock for what the configuration work changes.
+ */
+#include <linux/module.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+#include "compat/virtio.h"
+#include "pvdma.h"
+
+#define PVDMA_QUEUES_MAX	64
+#define PVDMA_REMAP_RUNS	64
+
+void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum)
+{
+	u64 *to = (u64 *)sum, *from;
+	unsigned int i;
+	int cpu;
+
+	memset(sum, 0, sizeof(*sum));
+	for_each_possible_cpu(cpu) {
+		from = (u64 *)per_cpu_ptr(pv->traffic, cpu);
+		for (i = 0; i < PVDMA_NR_TRAFFIC; i++)
+			to[i] += READ_ONCE(from[i]);
+	}
+}
+
+/* --- configuration --- */
+
+static void pvdma_virtio_read_quota(struct virtio_device *vdev,
+				    struct pvdma_conf *conf)
+{
+	unsigned int tries = 8;
+	u32 news;
+
+	/* DRV-CONF-2; a host that changes it all the time tells us again */
+	do {
+		virtio_cread_le(vdev, struct virtio_pvdma_config, quota_news,
+				&conf->quota_news);
+		virtio_cread_le(vdev, struct virtio_pvdma_config, quota,
+				&conf->quota);
+		virtio_cread_le(vdev, struct virtio_pvdma_config, quota_news,
+				&news);
+	} while (news != conf->quota_news && --tries);
+}
+
+static void pvdma_virtio_read_news(struct virtio_device *vdev,
+				   struct pvdma_conf *conf)
+{
+	pvdma_virtio_read_quota(vdev, conf);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, strategy_news,
+			&conf->strategy_news);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, strategy,
+			&conf->strategy);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, endpoint_news,
+			&conf->endpoint_news);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, num_endpoints,
+			&conf->num_endpoints);
+}
+
+static void pvdma_virtio_read(struct virtio_device *vdev,
+			      struct pvdma_conf *conf)
+{
+	virtio_cread_le(vdev, struct virtio_pvdma_config, version,
+			&conf->version);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, granule_shift,
+			&conf->granule_shift);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, num_queues,
+			&conf->num_queues);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, max_ranges,
+			&conf->max_ranges);
+	virtio_cread_le(vdev, struct virtio_pvdma_config, vm_tag,
+			&conf->vm_tag);
+	pvdma_virtio_read_news(vdev, conf);
+}
+
+/* DRV-ID-1: before anything else of the device is believed. */
+static int pvdma_virtio_check_magic(struct virtio_device *vdev)
+{
+	u32 magic;
+
+	virtio_cread_le(vdev, struct virtio_pvdma_config, magic,
+			&magic);
+	if (magic == VIRTIO_PVDMA_MAGIC)
+		return 0;
+	dev_err(&vdev->dev, "not a pvdma device: its magic is %#x, not %#x\n",
+		magic, VIRTIO_PVDMA_MAGIC);
+	return -ENODEV;
+}
+
+/* DRV-CONF-1 */
+static int pvdma_virtio_check(struct virtio_device *vdev,
+			      const struct pvdma_conf *conf)
+{
+	struct device *dev = &vdev->dev;
+
+	if (!conf->version)
+		dev_err(dev, "the host offers version 0 of the protocol\n");
+	else if (conf->granule_shift < VIRTIO_PVDMA_GRANULE_SHIFT_MIN ||
+		 conf->granule_shift > VIRTIO_PVDMA_GRANULE_SHIFT_MAX)
+		dev_err(dev, "the host offers a granule_shift of %u, not %u to %u\n",
+			conf->granule_shift, VIRTIO_PVDMA_GRANULE_SHIFT_MIN,
+			VIRTIO_PVDMA_GRANULE_SHIFT_MAX);
+	else if (!conf->num_queues)
+		dev_err(dev, "the host offers num_queues of 0\n");
+	else if (!conf->max_ranges)
+		dev_err(dev, "the host offers max_ranges of 0\n");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static void pvdma_virtio_news(struct work_struct *work)
+{
+	struct pvdma *pv = container_of(work, struct pvdma, news_work);
+	struct device *dev = &pv->vdev->dev;
+	struct pvdma_conf now, old;
+
+	mutex_lock(&pvdma_lock);
+	old = pv->conf;
+	now = old;
+	pvdma_virtio_read_news(pv->vdev, &now);
+	WRITE_ONCE(pv->conf.quota, now.quota);
+	WRITE_ONCE(pv->conf.strategy, now.strategy);
+	pv->conf.quota_news = now.quota_news;
+	pv->conf.strategy_news = now.strategy_news;
+	pv->conf.endpoint_news = now.endpoint_news;
+	pv->conf.num_endpoints = now.num_endpoints;
+	mutex_unlock(&pvdma_lock);
+
+	if (now.quota != old.quota) {
+		dev_info(dev, "the quota is %llu KiB now\n", now.quota >> 10);
+		sysfs_notify(&dev->kobj, NULL, "quota");
+	}
+	if (now.strategy != old.strategy)
+		sysfs_notify(&dev->kobj, NULL, "strategy");
+	if (now.endpoint_news != old.endpoint_news)
+		pvdma_endpoint_scan(pv);
+}
+
+static void pvdma_virtio_config_changed(struct virtio_device *vdev)
+{
+	struct pvdma *pv = vdev->priv;
+
+	if (pv)
+		schedule_work(&pv->news_work);
+}
+
+/* --- up and down --- */
+
+static int pvdma_virtio_find_queues(struct pvdma *pv)
+{
+	struct virtqueue **vqs;
+	unsigned int i;
+	int err;
+
+	vqs = kcalloc(pv->nr_queues, sizeof(*vqs), GFP_KERNEL);
+	if (!vqs)
+		return -ENOMEM;
+	err = pvdma_compat_find_vqs(pv->vdev, pv->nr_queues, vqs, "request");
+	if (err) {
+		dev_err(&pv->vdev->dev, "%u request queues are not to be had: %d\n",
+			pv->nr_queues, err);
+		goto out;
+	}
+	err = pvdma_request_setup(pv, vqs);
+	if (err) {
+		pv->vdev->config->del_vqs(pv->vdev);
+		goto out;
+	}
+	for (i = 0; i < pv->nr_queues; i++)
+		virtqueue_disable_cb(vqs[i]);
+out:
+	kfree(vqs);
+	return err;
+}
+
+/* From the first queue to an accepted INIT. */
+static int pvdma_virtio_start(struct pvdma *pv)
+{
+	int err = pvdma_virtio_find_queues(pv);
+
+	if (err)
+		return err;
+	virtio_device_ready(pv->vdev);
+	pvdma_request_start(pv);
+	err = pvdma_request_init(pv);
+	if (!err)
+		return 0;
+	pvdma_request_stop(pv);
+	virtio_reset_device(pv->vdev);
+	pvdma_request_reclaim(pv);
+	pv->vdev->config->del_vqs(pv->vdev);
+	return err;
+}
+
+/* Endpoints are detached, or gone. The device touches nothing after this. */
+static void pvdma_virtio_stop(struct pvdma *pv)
+{
+	pvdma_request_stop(pv);
+	virtio_reset_device(pv->vdev);
+	pvdma_request_reclaim(pv);
+	pv->vdev->config->del_vqs(pv->vdev);
+}
+
+/* Indirect descriptors would be allocated under a raw lock. */
+static int pvdma_virtio_validate(struct virtio_device *vdev)
+{
+	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
+	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+		dev_err(&vdev->dev, "a legacy device: VIRTIO_F_VERSION_1 is missing\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static void pvdma_virtio_free(struct pvdma *pv)
+{
+	pvdma_request_free(pv);
+	pvdma_bounce_free(pv);
+	pvdma_track_done(&pv->track);
+	free_percpu(pv->traffic);
+	kfree(pv);
+}
+
+static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
+				      const struct pvdma_conf *conf)
+{
+	struct pvdma *pv = kzalloc(sizeof(*pv), GFP_KERNEL);
+
+	if (!pv)
+		return NULL;
+	pv->vdev = vdev;
+	pv->conf = *conf;
+	INIT_LIST_HEAD(&pv->endpoints);
+	INIT_WORK(&pv->news_work, pvdma_virtio_news);
+	pv->nr_queues = min3((unsigned int)conf->num_queues, nr_cpu_ids,
+			     (unsigned int)PVDMA_QUEUES_MAX);
+	pv->max_items = min_t(size_t, conf->max_ranges, PVDMA_MSG_ITEMS);
+	pv->ram_last = pvdma_memory_last();
+	pv->traffic = alloc_percpu(struct pvdma_traffic);
+	if (!pv->traffic)
+		goto fail;
+	if (pvdma_track_init(&pv->track, conf->granule_shift,
+			     pv->ram_last + 1))
+		goto fail;
+	return pv;
+
+fail:
+	free_percpu(pv->traffic);
+	kfree(pv);
+	return NULL;
+}
+
+/* For shutdown: a device without operations of its own, see below. */
+static struct class pvdma_class;
+
+static int pvdma_virtio_probe(struct virtio_device *vdev)
+{
+	struct device *dev = &vdev->dev;
+	struct pvdma_conf conf = { };
+	struct pvdma *pv;
+	int err;
+
+	err = pvdma_virtio_check_magic(vdev);
+	if (err)
+		return err;
+	pvdma_virtio_read(vdev, &conf);
+	err = pvdma_virtio_check(vdev, &conf);
+	if (err)
+		return err;
+	pv = pvdma_virtio_new(vdev, &conf);
+	if (!pv)
+		return -ENOMEM;
+
+	mutex_lock(&pvdma_lock);
+	if (pvdma_current)
+		err = -EBUSY;
+	else
+		pvdma_current = pv;
+	mutex_unlock(&pvdma_lock);
+	if (err) {
+		dev_err(dev, "there is a pvdma device already\n");
+		goto fail_free;
+	}
+	/* it sits before the endpoints in the order of shutdown */
+	pv->class_dev = device_create(&pvdma_class, dev, 0, pv, "pvdma%d",
+				      vdev->index);
+	if (IS_ERR(pv->class_dev)) {
+		err = PTR_ERR(pv->class_dev);
+		goto fail_current;
+	}
+	err = pvdma_memory_start(pv);
+	if (err)
+		goto fail_class;
+	vdev->priv = pv;
+	err = pvdma_virtio_start(pv);
+	if (err)
+		goto fail_memory;
+
+	dev_info(dev, "granule %u KiB, quota %llu KiB, %u of %u queues, %u ranges a request\n",
+		 1u << (conf.granule_shift - 10), conf.quota >> 10,
+		 pv->nr_queues, conf.num_queues, pv->max_items);
+	pvdma_debugfs_add(pv);
+	mutex_lock(&pvdma_lock);
+	pv->open = true;
+	mutex_unlock(&pvdma_lock);
+	pvdma_endpoint_scan(pv);
+	return 0;
+
+fail_memory:
+	vdev->priv = NULL;
+	pvdma_memory_stop(pv);
+fail_class:
+	device_unregister(pv->class_dev);
+fail_current:
+	mutex_lock(&pvdma_lock);
+	pvdma_current = NULL;
+	mutex_unlock(&pvdma_lock);
+fail_free:
+	cancel_work_sync(&pv->news_work);
+	pvdma_virtio_free(pv);
+	return err;
+}
+
+/* The device links have unbound the endpoints' drivers by now. */
+static void pvdma_virtio_remove(struct virtio_device *vdev)
+{
+	struct pvdma *pv = vdev->priv;
+
+	mutex_lock(&pvdma_lock);
+	pv->open = false;
+	mutex_unlock(&pvdma_lock);
+	pvdma_endpoint_drop_all(pv);
+	pvdma_virtio_stop(pv);
+
+	mutex_lock(&pvdma_lock);
+	pvdma_current = NULL;
+	mutex_unlock(&pvdma_lock);
+	vdev->priv = NULL;
+	cancel_work_sync(&pv->news_work);
+	pvdma_debugfs_remove(pv);
+	pvdma_memory_stop(pv);
+	device_unregister(pv->class_dev);
+	pvdma_virtio_free(pv);
+}
+
+/*
+ * Shutdown, kexec too. The order is that of the device links: the endpoints'
+ * drivers have shut down, but not all of them stop their devices. After the
+ * reset the host writes no more into memory that the next kernel may use.
+ * (The virtio bus resets the device as well, without asking the driver: this
+ * is the class device's hook, which comes before.)
+ */
+void pvdma_virtio_shutdown(struct pvdma *pv)
+{
+	pvdma_endpoint_quiesce(pv, true);
+	pvdma_request_stop(pv);
+	virtio_reset_device(pv->vdev);
+}
+
+static int pvdma_virtio_shutdown_pre(struct device *dev)
+{
+	pvdma_virtio_shutdown(dev_get_drvdata(dev));
+	return 0;
+}
+
+static struct class pvdma_class = {
+	.name		= "pvdma",
+	.shutdown_pre	= pvdma_virtio_shutdown_pre,
+};
+
+/* --- suspend, and resets by others --- */
+
+struct pvdma_run {
+	u64 first;
+	u64 last;
+};
+
+/* The next runs of held granules from *@next on; at most @max. */
+static unsigned int pvdma_virtio_held(struct pvdma *pv, u64 *next,
+				      struct pvdma_run *run, unsigned int max)
+{
+	unsigned int n = 0;
+	u64 g = *next;
+
+	while (pvdma_track_next_held(&pv->track, &g)) {
+		if (n && run[n - 1].last + 1 == g) {
+			run[n - 1].last = g;
+		} else if (n < max) {
+			run[n].first = g;
+			run[n].last = g;
+			n++;
+		} else {
+			break;
+		}
+		g++;
+	}
+	*next = g;
+	return n;
+}
+
+/* Maps what was mapped for live transfers before the reset. */
+static int pvdma_virtio_remap(struct pvdma *pv, u32 endpoint)
+{
+	unsigned int shift = pv->track.shift, i, n, held;
+	struct pvdma_run *run;
+	struct pvdma_batch b;
+	u64 next = 0;
+	int err = 0;
+
+	run = kcalloc(PVDMA_REMAP_RUNS, sizeof(*run), GFP_KERNEL);
+	if (!run)
+		return -ENOMEM;
+	pvdma_batch_begin(&b, pv, &pv->track, endpoint, GFP_KERNEL);
+	while (!err && (n = pvdma_virtio_held(pv, &next, run,
+					      PVDMA_REMAP_RUNS))) {
+		for (held = 0; held < n && !err; held++)
+			err = pvdma_batch_hold(&b, run[held].first << shift,
+					       (run[held].last + 1 -
+						run[held].first) << shift);
+		if (err)
+			held--;
+		else
+			err = pvdma_batch_end(&b);
+		/* the mappings' own holds stay */
+		for (i = 0; i < held; i++)
+			pvdma_track_drop(&pv->track, run[i].first,
+					 run[i].last);
+	}
+	kfree(run);
+	return err;
+}
+
+static int pvdma_virtio_recover(struct pvdma *pv)
+{
+	struct pvdma_endpoint *ep;
+	u32 endpoint = 0;
+	bool any = false;
+	int err;
+
+	pvdma_track_forget(&pv->track);
+	err = pvdma_virtio_start(pv);
+	if (err)
+		return err;
+	err = pvdma_endpoint_reattach(pv);
+	mutex_lock(&pvdma_lock);
+	list_for_each_entry(ep, &pv->endpoints, node) {
+		if (ep->attached) {
+			endpoint = ep->number;
+			any = true;
+			break;
+		}
+	}
+	mutex_unlock(&pvdma_lock);
+	if (any && !err)
+		err = pvdma_virtio_remap(pv, endpoint);
+	if (err)
+		dev_err(&pv->vdev->dev, "not all of what was mapped could be mapped again: %d\n",
+			err);
+	schedule_work(&pv->news_work);
+	return err;
+}
+
+static int __maybe_unused pvdma_virtio_freeze(struct virtio_device *vdev)
+{
+	struct pvdma *pv = vdev->priv;
+
+	cancel_work_sync(&pv->news_work);
+	pvdma_endpoint_quiesce(pv, false);
+	pvdma_virtio_stop(pv);
+	return 0;
+}
+
+static int __maybe_unused pvdma_virtio_restore(struct virtio_device *vdev)
+{
+	return pvdma_virtio_recover(vdev->priv);
+}
+
+#ifdef PVDMA_HAVE_VIRTIO_RESET
+/*
+ * Somebody resets our PCI function. Its endpoints go on: they cannot be asked
+ * to stop, nor be detached (DRV-DETACH-1). Their mappings end with the reset,
+ * the host's IOMMU blocks them meanwhile, and the recovery maps them again.
+ */
+static int pvdma_virtio_reset_prepare(struct virtio_device *vdev)
+{
+	struct pvdma *pv = vdev->priv;
+
+	dev_warn(&vdev->dev, "reset from outside: DMA of its endpoints fails until it is back\n");
+	cancel_work_sync(&pv->news_work);
+	pvdma_virtio_stop(pv);
+	return 0;
+}
+
+static int pvdma_virtio_reset_done(struct virtio_device *vdev)
+{
+	return pvdma_virtio_recover(vdev->priv);
+}
+#endif
+
+/* --- the module --- */
+
+static const struct virtio_device_id pvdma_virtio_ids[] = {
+	{ VIRTIO_PVDMA_ID, VIRTIO_DEV_ANY_ID },
+	{ VIRTIO_PVDMA_ID_BORROWED, VIRTIO_DEV_ANY_ID },
+	{ 0 },
+};
+MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
+
+static struct virtio_driver pvdma_virtio_driver = {
+	.driver.name		= KBUILD_MODNAME,
+	.driver.owner		= THIS_MODULE,
+	.driver.dev_groups	= pvdma_sysfs_groups,
+	.id_table		= pvdma_virtio_ids,
+	.validate		= pvdma_virtio_validate,
+	.probe			= pvdma_virtio_probe,
+	.remove			= pvdma_virtio_remove,
+	.config_changed		= pvdma_virtio_config_changed,
+#ifdef CONFIG_PM_SLEEP
+	.freeze			= pvdma_virtio_freeze,
+	.restore		= pvdma_virtio_restore,
+#endif
+#ifdef PVDMA_HAVE_VIRTIO_RESET
+	.reset_prepare		= pvdma_virtio_reset_prepare,
+	.reset_done		= pvdma_virtio_reset_done,
+#endif
+};
+
+static int __init pvdma_module_init(void)
+{
+	int err = pvdma_endpoint_module_init();
+
+	if (err)
+		return err;
+	err = class_register(&pvdma_class);
+	if (err)
+		goto fail_endpoint;
+	pvdma_debugfs_init();
+	err = register_virtio_driver(&pvdma_virtio_driver);
+	if (!err)
+		return 0;
+	pvdma_debugfs_exit();
+	class_unregister(&pvdma_class);
+fail_endpoint:
+	pvdma_endpoint_module_exit();
+	return err;
+}
+module_init(pvdma_module_init);
+
+static void __exit pvdma_module_exit(void)
+{
+	unregister_virtio_driver(&pvdma_virtio_driver);
+	pvdma_debugfs_exit();
+	class_unregister(&pvdma_class);
+	pvdma_endpoint_module_exit();
+}
+module_exit(pvdma_module_exit);
+
+MODULE_DESCRIPTION("On-demand DMA mapping for assigned PCI devices");
+MODULE_AUTHOR("The pvdma authors");
+MODULE_LICENSE("GPL");
+MODULE_SOFTDEP("pre: virtio_pci");
