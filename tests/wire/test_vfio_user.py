@@ -124,7 +124,7 @@ class StartOfQemu(AgentTest):
         self.assertEqual([i for i, info in infos.items() if info.fd >= 0], [0])
         os.close(infos[0].fd)
         counts = [client.irq_info(i)[3] for i in range(irqs)]
-        self.assertEqual(counts, [1, 0, 32, 0, 0])
+        self.assertEqual(counts, [1, 0, 32, 1, 1])
         config = client.read(vu.CONFIG, 0, infos[7].size)
         self.assertEqual(len(config), 256)
 
@@ -133,6 +133,11 @@ class StartOfQemu(AgentTest):
         client.set_irqs(vu.INTX, vu.DATA_NONE | vu.ACTION_MASK, 0, 1)
         client.set_irqs(vu.INTX, vu.DATA_EVENTFD | vu.ACTION_UNMASK, 0, 1, fds=[unmask])
         client.set_irqs(vu.INTX, vu.DATA_NONE | vu.ACTION_UNMASK, 0, 1)
+        for index in (vu.ERR, vu.REQ):
+            [event] = eventfds(1)
+            client.set_irqs(index, vu.DATA_EVENTFD | vu.ACTION_TRIGGER, 0, 1, fds=[event])
+            trigger(client, index, 0)
+            self.assertEqual(fired(event), 1)
         client.reset()
 
         for address, size in ((0xc0000, 0x20000), (0xe0000, 0x20000), (0x100000, 63 * MIB)):

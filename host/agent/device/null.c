@@ -12,6 +12,7 @@
  *	ROM	256 KiB that read as the bytes of their 32-bit offsets
  *	INTx	one, masked by the device when it fires, as real ones are
  *	MSI-X	32 vectors
+ *	ERR, REQ	one each: errors, and the wish to have the device back
  *
  * Owns that state and the eventfds that it was given. Invariant: an eventfd
  * is signalled only while its vector is switched on and not masked; what
@@ -67,6 +68,8 @@ struct null_device {
 	uint8_t *bar0;
 	struct null_irq intx;
 	struct null_irq msix[MSIX_VECTORS];
+	struct null_irq err;
+	struct null_irq req;
 };
 
 static struct null_device *null_device(struct device *dev)
@@ -86,13 +89,38 @@ static void irq_clear(struct null_irq *irq)
 	irq_init(irq);
 }
 
+/* The vectors of one kind, dev.irqs[index].count of them. */
+static struct null_irq *irqs_of(struct null_device *null, uint32_t index)
+{
+	switch (index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return &null->intx;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return null->msix;
+	case VFIO_PCI_ERR_IRQ_INDEX:
+		return &null->err;
+	case VFIO_PCI_REQ_IRQ_INDEX:
+		return &null->req;
+	default:
+		return NULL;
+	}
+}
+
+static void for_each_irq(struct null_device *null,
+			 void (*fn)(struct null_irq *irq))
+{
+	fn(&null->intx);
+	for (size_t i = 0; i < MSIX_VECTORS; i++)
+		fn(&null->msix[i]);
+	fn(&null->err);
+	fn(&null->req);
+}
+
 static void null_free(struct device *dev)
 {
 	struct null_device *null = null_device(dev);
 
-	irq_clear(&null->intx);
-	for (size_t i = 0; i < MSIX_VECTORS; i++)
-		irq_clear(&null->msix[i]);
+	for_each_irq(null, irq_clear);
 	if (null->bar0)
 		(void)munmap(null->bar0, BAR0_SIZE);
 	close_fd(null->bar0_fd);
@@ -127,10 +155,10 @@ static void fire(struct null_device *null, uint32_t value)
 {
 	uint32_t index = value >> 16, vector = value & 0xffff;
 
-	if (index == VFIO_PCI_INTX_IRQ_INDEX && vector == 0)
-		signal_irq(&null->intx, true);
-	else if (index == VFIO_PCI_MSIX_IRQ_INDEX && vector < MSIX_VECTORS)
-		signal_irq(&null->msix[vector], false);
+	if (index < null->dev.info.num_irqs &&
+	    vector < null->dev.irqs[index].count)
+		signal_irq(&irqs_of(null, index)[vector],
+			   index == VFIO_PCI_INTX_IRQ_INDEX);
 }
 
 static uint8_t *storage(struct null_device *null, uint32_t index)
@@ -272,9 +300,7 @@ static int set_one(struct null_irq *irq, const struct vfio_irq_set *set,
 static int null_set_irqs(struct device *dev, const struct vfio_irq_set *set)
 {
 	struct null_device *null = null_device(dev);
-	struct null_irq *irqs = set->index == VFIO_PCI_INTX_IRQ_INDEX ?
-					&null->intx :
-					null->msix;
+	struct null_irq *irqs = irqs_of(null, set->index);
 
 	if (set->count == 0)
 		for (uint32_t i = 0; i < dev->irqs[set->index].count; i++)
@@ -399,6 +425,8 @@ static void init_irqs(struct device *dev)
 	dev->irqs[VFIO_PCI_INTX_IRQ_INDEX].flags |= VFIO_IRQ_INFO_MASKABLE |
 						    VFIO_IRQ_INFO_AUTOMASKED;
 	dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = MSIX_VECTORS;
+	dev->irqs[VFIO_PCI_ERR_IRQ_INDEX].count = 1;
+	dev->irqs[VFIO_PCI_REQ_IRQ_INDEX].count = 1;
 }
 
 static int init_bar0(struct null_device *null)
@@ -438,9 +466,7 @@ int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret)
 		return -ENOMEM;
 	null->dev.ops = &null_ops;
 	null->bar0_fd = -EBADF;
-	irq_init(&null->intx);
-	for (size_t i = 0; i < MSIX_VECTORS; i++)
-		irq_init(&null->msix[i]);
+	for_each_irq(null, irq_init);
 	null->dev.info = (struct vfio_device_info){
 		.argsz = sizeof(null->dev.info),
 		.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET,
