@@ -95,11 +95,13 @@ static struct vfio_user_header head(uint16_t id, uint32_t body)
 static void put_message(const struct pair *p, uint16_t id, const char *body,
 			unsigned int nfds)
 {
-	const struct vfio_user_header h = head(id, (uint32_t)strlen(body));
+	const size_t len = strlen(body);
+	const struct vfio_user_header h = head(id, (uint32_t)len);
 	char buf[256];
 
+	assert_true(h.size <= sizeof(buf));
 	memcpy(buf, &h, sizeof(h));
-	memcpy(buf + sizeof(h), body, strlen(body));
+	memcpy(buf + sizeof(h), body, len);
 	put(p, buf, h.size, nfds);
 }
 
@@ -156,12 +158,13 @@ static void test_receive(void **state)
 
 static void test_receive_in_pieces(void **state)
 {
-	struct vfio_user_header h = head(7, 5);
+	const char body[] = { 'a', 'b', 'c', 'd', 'e' };
+	struct vfio_user_header h = head(7, sizeof(body));
 	struct pair *p = *state;
-	char buf[21];
+	char buf[sizeof(h) + sizeof(body)];
 
 	memcpy(buf, &h, sizeof(h));
-	memcpy(buf + 16, "abcde", 5);
+	memcpy(buf + sizeof(h), body, sizeof(body));
 	for (unsigned int i = 0; i < sizeof(buf); i++) {
 		expect_nothing(p);
 		put(p, buf + i, 1, i % 7 == 0);
