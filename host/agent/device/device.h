@@ -22,7 +22,8 @@ struct iommu;
  * Opens the vfio device @bdf ("0000:01:00.0"): finds its group, adds the group
  * to @iommu's container, gets the device. @device_fd and @group_fd are used
  * instead of opening paths where they are >= 0; both are owned by the device
- * on success. @vm_tag and @endpoint go into the capability. Returns 0 or a
+ * on success. A device that is handed in has its group in the container of
+ * @iommu already: the kernel opens none before that. @vm_tag and @endpoint go into the capability. Returns 0 or a
  * negative errno, and logs what to do about it.
  */
 int vfio_device_new(const char *bdf, int group_fd, int device_fd,
