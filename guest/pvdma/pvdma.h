@@ -204,10 +204,9 @@ void pvdma_memory_stop(struct pvdma *pv);
 
 /* virtio.c */
 void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum);
-void pvdma_virtio_shutdown(struct pvdma *pv);
 
 /* sysfs.c */
-extern const struct attribute_group *pvdma_sysfs_groups[];
+const struct attribute_group **pvdma_sysfs_attributes(void);
 
 /* debugfs.c */
 void pvdma_debugfs_init(void);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sysfs.c - attributes of the virtio device, for people and programs
+ * sysfs.c - /sys/class/pvdma/pvdma0, for people and programs
  *
  * Owns nothing; shows what the host announced and which endpoints there are,
- * and takes the operator's word to rebind a driver. The driver core adds the
- * attributes after the probe and waits for their users before the removal.
+ * and takes the operator's word to rebind a driver. virtio.c unregisters the
+ * class device, which waits for those who are in here, before it frees
+ * anything.
  */
 #include <linux/device.h>
 #include <linux/sysfs.h>
@@ -13,7 +14,7 @@
 
 static struct pvdma *pvdma_sysfs_device(struct device *dev)
 {
-	return dev_to_virtio(dev)->priv;
+	return dev_get_drvdata(dev);
 }
 
 #define PVDMA_SYSFS_SHOW(name, format, ...)				\
@@ -92,12 +93,9 @@ static struct attribute *pvdma_sysfs_attrs[] = {
 	NULL
 };
 
-static const struct attribute_group pvdma_sysfs_group = {
-	.name = "pvdma",
-	.attrs = pvdma_sysfs_attrs,
-};
+ATTRIBUTE_GROUPS(pvdma_sysfs);
 
-const struct attribute_group *pvdma_sysfs_groups[] = {
-	&pvdma_sysfs_group,
-	NULL
-};
+const struct attribute_group **pvdma_sysfs_attributes(void)
+{
+	return pvdma_sysfs_groups;
+}

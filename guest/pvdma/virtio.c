@@ -145,10 +145,10 @@ static void pvdma_virtio_news(struct work_struct *work)
 
 	if (now.quota != old.quota) {
 		dev_info(dev, "the quota is %llu KiB now\n", now.quota >> 10);
-		sysfs_notify(&dev->kobj, NULL, "quota");
+		sysfs_notify(&pv->class_dev->kobj, NULL, "quota");
 	}
 	if (now.strategy != old.strategy)
-		sysfs_notify(&dev->kobj, NULL, "strategy");
+		sysfs_notify(&pv->class_dev->kobj, NULL, "strategy");
 	if (now.endpoint_news != old.endpoint_news)
 		pvdma_endpoint_scan(pv);
 }
@@ -231,6 +231,7 @@ static int pvdma_virtio_validate(struct virtio_device *vdev)
 
 static void pvdma_virtio_free(struct pvdma *pv)
 {
+	put_device(pv->class_dev);
 	pvdma_request_free(pv);
 	pvdma_bounce_free(pv);
 	pvdma_track_done(&pv->track);
@@ -267,7 +268,7 @@ fail:
 	return NULL;
 }
 
-/* For shutdown: a device without operations of its own, see below. */
+/* The operator's view (sysfs.c), and the hook for shutdown; see below. */
 static struct class pvdma_class;
 
 static int pvdma_virtio_probe(struct virtio_device *vdev)
@@ -298,13 +299,17 @@ static int pvdma_virtio_probe(struct virtio_device *vdev)
 		dev_err(dev, "there is a pvdma device already\n");
 		goto fail_free;
 	}
-	/* it sits before the endpoints in the order of shutdown */
-	pv->class_dev = device_create(&pvdma_class, dev, 0, pv, "pvdma%d",
-				      vdev->index);
+	/* before the endpoints' links: that makes the order of shutdown */
+	pv->class_dev = device_create_with_groups(&pvdma_class, dev, 0, pv,
+						  pvdma_sysfs_attributes(),
+						  "pvdma0");
 	if (IS_ERR(pv->class_dev)) {
 		err = PTR_ERR(pv->class_dev);
+		pv->class_dev = NULL;
 		goto fail_current;
 	}
+	/* the configuration work may still notify when it is unregistered */
+	get_device(pv->class_dev);
 	err = pvdma_memory_start(pv);
 	if (err)
 		goto fail_class;
@@ -346,6 +351,8 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
 	mutex_lock(&pvdma_lock);
 	pv->open = false;
 	mutex_unlock(&pvdma_lock);
+	/* waits for a rebind on its way */
+	device_unregister(pv->class_dev);
 	pvdma_endpoint_drop_all(pv);
 	pvdma_virtio_stop(pv);
 
@@ -356,7 +363,6 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
 	cancel_work_sync(&pv->news_work);
 	pvdma_debugfs_remove(pv);
 	pvdma_memory_stop(pv);
-	device_unregister(pv->class_dev);
 	pvdma_virtio_free(pv);
 }
 
@@ -367,22 +373,19 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
  * (The virtio bus resets the device as well, without asking the driver: this
  * is the class device's hook, which comes before.)
  */
-void pvdma_virtio_shutdown(struct pvdma *pv)
+static int pvdma_virtio_shutdown(struct device *dev)
 {
+	struct pvdma *pv = dev_get_drvdata(dev);
+
 	pvdma_endpoint_quiesce(pv, true);
 	pvdma_request_stop(pv);
 	virtio_reset_device(pv->vdev);
-}
-
-static int pvdma_virtio_shutdown_pre(struct device *dev)
-{
-	pvdma_virtio_shutdown(dev_get_drvdata(dev));
 	return 0;
 }
 
 static struct class pvdma_class = {
 	.name		= "pvdma",
-	.shutdown_pre	= pvdma_virtio_shutdown_pre,
+	.shutdown_pre	= pvdma_virtio_shutdown,
 };
 
 /* --- suspend, and resets by others --- */
@@ -526,7 +529,6 @@ MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
 static struct virtio_driver pvdma_virtio_driver = {
 	.driver.name		= KBUILD_MODNAME,
 	.driver.owner		= THIS_MODULE,
-	.driver.dev_groups	= pvdma_sysfs_groups,
 	.id_table		= pvdma_virtio_ids,
 	.validate		= pvdma_virtio_validate,
 	.probe			= pvdma_virtio_probe,

@@ -1,0 +1,555 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A pvdma device that misbehaves on demand, and watches its driver closely.
+
+A vhost-user backend for QEMU's vhost-user-test-device-pci. It maps nothing:
+it plays the device's side of protocol/SPEC.md on the tracking table, checks
+each statement about drivers that can be seen from this side, and can be told
+to lie in its configuration space, to fail, to stay silent, to answer out of
+order and to evict.
+
+    fake_host.py --socket S --control C [--magic N] [--version N] ...
+
+Commands come line by line over the stream socket C; each is answered with one
+line of JSON:
+
+    stats              counters, violations ("DRV-...: what"), attached
+    silent on|off      hold all answers back / give them now
+    fail STATUS|off    answer MAP with this status
+    swap on|off        answer LEAF after the request behind it (NOENT first)
+    evict on|off       evict whatever is idle after each request
+    quota BYTES        change the quota and tell the guest
+    endpoints N        change num_endpoints and tell the guest
+    quit
+"""
+import argparse
+import array
+import ctypes
+import json
+import mmap
+import os
+import selectors
+import socket
+import struct
+import sys
+
+MAGIC = 0x4D445650
+MAPPED, RESERVED, COUNT = 0x80000000, 0x30000000, 0x0FFFFFFF
+T_INIT, T_LEAF, T_ATTACH, T_DETACH, T_MAP = 1, 2, 3, 4, 5
+ITEM = {T_INIT: 24, T_LEAF: 16, T_ATTACH: 16, T_MAP: 16, 6: 16, 7: 16}
+(R_OK, R_IOERR, R_UNSUPP, R_INVAL, R_RANGE, R_NOENT, R_STATE, R_QUOTA, R_LIMIT,
+ R_BADMEM) = range(10)
+R_PENDING = 0xFF
+
+F_INDIRECT, F_PROTOCOL, F_VERSION_1 = 1 << 28, 1 << 30, 1 << 32
+P_MQ, P_REPLY_ACK, P_BACKEND_REQ, P_CONFIG, P_BACKEND_FD = (
+    1 << 0, 1 << 3, 1 << 5, 1 << 9, 1 << 10)
+NEED_REPLY = 0x8
+
+ATOMIC = ctypes.CDLL("libatomic.so.1")
+for _name in ("__atomic_fetch_or_4", "__atomic_fetch_and_4", "__atomic_load_4"):
+    getattr(ATOMIC, _name).restype = ctypes.c_uint32
+
+
+class Memory:
+    """The guest's memory as QEMU announced it."""
+
+    def __init__(self):
+        self.regions = []
+
+    def set(self, regions, fds):
+        self.regions = []
+        for (gpa, size, uva, offset), fd in zip(regions, fds):
+            area = mmap.mmap(fd, size + offset)
+            base = ctypes.addressof(ctypes.c_char.from_buffer(area))
+            self.regions.append((gpa, size, uva, base + offset, area))
+            os.close(fd)
+
+    def _find(self, addr, size, start):
+        for region in self.regions:
+            if region[start] <= addr and addr + size <= region[start] + region[1]:
+                return region[3] + addr - region[start]
+        return None
+
+    def gpa(self, addr, size):
+        return self._find(addr, size, 0)
+
+    def uva(self, addr, size):
+        return self._find(addr, size, 2)
+
+
+def read(address, size):
+    return ctypes.string_at(address, size)
+
+
+def write(address, data):
+    ctypes.memmove(address, data, len(data))
+
+
+def fetch_or(address, bits):
+    return getattr(ATOMIC, "__atomic_fetch_or_4")(
+        ctypes.c_void_p(address), ctypes.c_uint32(bits), 5)
+
+
+def load(address):
+    return getattr(ATOMIC, "__atomic_load_4")(ctypes.c_void_p(address), 5)
+
+
+def exchange_if(address, old, new):
+    """The one atomic step of an eviction."""
+    expected = ctypes.c_uint32(old)
+    call = getattr(ATOMIC, "__atomic_compare_exchange_4")
+    call.restype = ctypes.c_bool
+    return call(ctypes.c_void_p(address), ctypes.byref(expected),
+                ctypes.c_uint32(new), 5, 5)
+
+
+class Device:
+    """The device's side of the specification, and its view of the driver."""
+
+    def __init__(self, args):
+        self.args = args
+        self.memory = Memory()
+        self.quota = args.quota
+        self.news = [0, 0, 0]
+        self.endpoints = args.endpoints
+        self.violations = []
+        self.counts = {}
+        self.fail = None
+        self.evicting = False
+        self.mapped_peak = 0
+        self.forget()
+
+    def forget(self):
+        self.ready = False
+        self.leaves = {}
+        self.attached = set()
+        self.mapped = {}
+
+    def violation(self, text):
+        if len(self.violations) < 100:
+            self.violations.append(text)
+
+    def count(self, what, n=1):
+        self.counts[what] = self.counts.get(what, 0) + n
+
+    def config(self):
+        a = self.args
+        return struct.pack(
+            "<IHBBHHIQIIII24x", a.magic, a.version, a.granule_shift, a.strategy,
+            a.queues, a.max_ranges, a.vm_tag, self.quota, *self.news, self.endpoints)
+
+    def reset(self):
+        """The driver is gone. Was it allowed to be?"""
+        if self.ready and self.attached:
+            self.violation(f"DRV-RESET-1: reset with {sorted(self.attached)} attached")
+        self.count("resets")
+        self.forget()
+
+    def request(self, data):
+        """Returns (status, index, mapped)."""
+        if len(data) < 8:
+            return R_INVAL, 0, 0
+        kind, flags, count, endpoint = struct.unpack_from("<BBHI", data)
+        self.count("requests")
+        self.count(f"type_{kind}")
+        if kind not in ITEM and kind != T_DETACH:
+            return R_UNSUPP, 0, 0
+        items = [data[8 + i * ITEM.get(kind, 0):][:ITEM.get(kind, 0)] for i in range(count)]
+        if flags or len(data) != 8 + count * ITEM.get(kind, 0) or \
+                (not count) != (kind == T_DETACH) or count > self.args.max_ranges:
+            self.violation(f"malformed request of type {kind}: {data[:64].hex()}")
+            return R_INVAL, 0, 0
+        if kind == T_INIT:
+            return self.init(items[0])
+        if not self.ready:
+            self.violation(f"DRV-INIT-1: type {kind} before INIT")
+            return R_STATE, 0, 0
+        if kind == T_LEAF:
+            return self.leaf(items)
+        if kind == T_ATTACH:
+            self.attached.add(endpoint)
+            return R_OK, 0, 0
+        if kind == T_DETACH:
+            return self.detach(endpoint)
+        return self.map(endpoint, items)
+
+    def init(self, item):
+        version, addr, nonce = struct.unpack("<H6xQQ", item)
+        self.forget()
+        if not 0 < version <= self.args.version:
+            self.violation(f"DRV-INIT-1: version {version}")
+            return R_UNSUPP, 0, 0
+        at = self.memory.gpa(addr, 8)
+        if at is None:
+            return R_RANGE, 0, 0
+        if not nonce or addr % 8:
+            self.violation("DRV-INIT-1: nonce of 0, or not aligned")
+            return R_INVAL, 0, 0
+        if self.args.badmem or read(at, 8) != struct.pack("<Q", nonce):
+            return R_BADMEM, 0, 0
+        self.ready = True
+        return R_OK, 0, 0
+
+    def leaf(self, items):
+        for i, item in enumerate(items):
+            index, addr = struct.unpack("<QQ", item)
+            at = self.memory.gpa(addr, 4096)
+            if at is None or addr % 4096:
+                return (R_RANGE if at is None else R_INVAL), i, 0
+            if self.leaves.get(index, at) != at:
+                return R_INVAL, i, 0
+            if index not in self.leaves and any(
+                    load(at + 4 * w) & MAPPED for w in range(1024)):
+                self.violation(f"DRV-LEAF-1: leaf {index} comes with MAPPED words")
+            self.leaves[index] = at
+        return R_OK, 0, 0
+
+    def word(self, granule):
+        at = self.leaves.get(granule >> 10)
+        return None if at is None else at + 4 * (granule & 1023)
+
+    def detach(self, endpoint):
+        if endpoint not in self.attached:
+            return R_STATE, 0, 0
+        self.attached.discard(endpoint)
+        if not self.attached:
+            for granule in list(self.mapped):
+                getattr(ATOMIC, "__atomic_fetch_and_4")(
+                    ctypes.c_void_p(self.word(granule)), ctypes.c_uint32(~MAPPED & 0xFFFFFFFF), 5)
+            self.mapped.clear()
+        return R_OK, 0, 0
+
+    def map(self, endpoint, items):
+        shift = self.args.granule_shift
+        if endpoint not in self.attached:
+            return R_STATE, 0, 0
+        if self.fail is not None:
+            return self.fail, 0, 0
+        want = []
+        for i, item in enumerate(items):
+            first, count, flags = struct.unpack("<QII", item)
+            if not count or flags:
+                return R_INVAL, i, 0
+            for granule in range(first, first + count):
+                word = self.word(granule)
+                if word is None:
+                    return R_NOENT, i, 0
+                if self.memory.gpa(granule << shift, 1) is None:
+                    return R_RANGE, i, 0
+                value = load(word)
+                if not value & COUNT:
+                    self.violation(f"DRV-MAP-1: granule {granule:#x} is not held")
+                if value & RESERVED:
+                    self.violation(f"DRV-TABLE-1: word {value:#x}")
+                if granule in want:
+                    self.count("duplicates")
+                want.append(granule)
+        new = [g for g in dict.fromkeys(want) if g not in self.mapped]
+        keep = set(want)
+        while (len(self.mapped) + len(new)) << shift > self.quota:
+            if not self.evict(keep):
+                return R_QUOTA, 0, 0
+        for granule in new:
+            self.mapped[granule] = True
+            fetch_or(self.word(granule), MAPPED)
+        self.count("mapped", len(new))
+        self.mapped_peak = max(self.mapped_peak, len(self.mapped) << shift)
+        if self.evicting:
+            while self.evict(keep):
+                pass
+        return R_OK, 0, len(new)
+
+    def evict(self, keep):
+        """Oldest first; False if everything is held."""
+        for granule in list(self.mapped):
+            if granule in keep:
+                continue
+            word = self.word(granule)
+            old = load(word)
+            if old & COUNT:
+                continue
+            if exchange_if(word, old, old & ~MAPPED):
+                del self.mapped[granule]
+                self.count("evictions")
+                return True
+        return False
+
+
+class Queue:
+    """A split virtqueue."""
+
+    def __init__(self, device):
+        self.device = device
+        self.num = 0
+        self.rings = None
+        self.last = 0
+        self.used = 0
+        self.kick = None
+        self.enabled = False
+        self.held = []
+
+    def pop(self):
+        desc, avail, _ = self.rings
+        idx, = struct.unpack("<H", read(avail + 2, 2))
+        if idx == self.last:
+            return None
+        head, = struct.unpack("<H", read(avail + 4 + 2 * (self.last % self.num), 2))
+        self.last = (self.last + 1) & 0xFFFF
+        out, tail, i = b"", None, head
+        for _ in range(self.num):
+            addr, size, flags, nxt = struct.unpack("<QIHH", read(desc + 16 * i, 16))
+            at = self.device.memory.gpa(addr, size)
+            if flags & 4:
+                self.device.violation("an indirect descriptor, though it is not negotiated")
+            if at is None:
+                self.device.violation(f"a descriptor outside memory: {addr:#x}")
+            elif flags & 2:
+                tail = (at, size)
+            else:
+                out += read(at, size)
+            if not flags & 1:
+                break
+            i = nxt
+        return head, out, tail
+
+    def push(self, head, size):
+        _, _, used = self.rings
+        write(used + 4 + 8 * (self.used % self.num), struct.pack("<II", head, size))
+        self.used = (self.used + 1) & 0xFFFF
+        write(used + 2, struct.pack("<H", self.used))
+
+    def answer(self, head, out, tail):
+        status, index, mapped = self.device.request(out)
+        if tail is None or tail[1] < 8:
+            self.push(head, 0)
+            return
+        if read(tail[0], 1)[0] != R_PENDING:
+            self.device.violation("DRV-REQ-1: status is not PENDING beforehand")
+        write(tail[0], struct.pack("<BBHI", status, 0, index, mapped))
+        self.push(head, 8)
+
+    def run(self, silent, swap):
+        if self.rings is None or not self.num:
+            return
+        while True:
+            chain = self.pop()
+            if chain is None:
+                break
+            self.held.append(chain)
+        if silent:
+            return
+        if swap and len(self.held) > 1:
+            self.held[0], self.held[1] = self.held[1], self.held[0]
+        while self.held:
+            self.answer(*self.held.pop(0))
+
+
+class Backend:
+    """The vhost-user socket, the kicks and the control socket."""
+
+    def __init__(self, args):
+        self.args = args
+        self.device = Device(args)
+        self.queues = [Queue(self.device) for _ in range(args.queues or 1)]
+        self.silent = self.swap = False
+        self.back = None
+        self.conn = None
+        self.running = True
+        self.selector = selectors.DefaultSelector()
+        self.features = 0
+        self.listen(args.socket, self.accept_vmm)
+        self.listen(args.control, self.accept_control)
+
+    def listen(self, path, callback):
+        if os.path.exists(path):
+            os.unlink(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(path)
+        sock.listen(1)
+        self.selector.register(sock, selectors.EVENT_READ, lambda: callback(sock))
+
+    def accept_vmm(self, sock):
+        self.conn, _ = sock.accept()
+        self.selector.register(self.conn, selectors.EVENT_READ, self.message)
+
+    def accept_control(self, sock):
+        conn, _ = sock.accept()
+        self.selector.register(conn, selectors.EVENT_READ, lambda: self.control(conn))
+
+    def control(self, conn):
+        data = conn.recv(4096)
+        if not data:
+            self.selector.unregister(conn)
+            conn.close()
+            return
+        for line in data.decode().splitlines():
+            conn.sendall((json.dumps(self.command(line.split())) + "\n").encode())
+
+    def command(self, words):
+        verb, value = (words + ["", ""])[:2]
+        device = self.device
+        if verb == "silent":
+            self.silent = value == "on"
+            self.run_queues()
+        elif verb == "fail":
+            device.fail = None if value == "off" else int(value, 0)
+        elif verb == "swap":
+            self.swap = value == "on"
+        elif verb == "evict":
+            device.evicting = value == "on"
+        elif verb == "quota":
+            device.quota = int(value, 0)
+            self.tell(0)
+        elif verb == "endpoints":
+            device.endpoints = int(value, 0)
+            self.tell(2)
+        elif verb == "quit":
+            self.running = False
+        elif verb != "stats":
+            return {"error": f"unknown command {verb}"}
+        return {"ready": device.ready, "attached": sorted(device.attached),
+                "leaves": len(device.leaves), "quota": device.quota,
+                "mapped_bytes": len(device.mapped) << self.args.granule_shift,
+                "mapped_peak": device.mapped_peak, "features": self.features,
+                "violations": device.violations, **device.counts}
+
+    def tell(self, which):
+        self.device.news[which] += 1
+        if self.back:
+            self.back.sendall(struct.pack("<III", 2, 1, 0))
+
+    def message(self):
+        try:
+            head, fds = self.receive(12)
+        except (ConnectionError, OSError):
+            head = b""
+        if len(head) < 12:
+            self.selector.unregister(self.conn)
+            self.conn.close()
+            self.stop_all()
+            return
+        kind, flags, size = struct.unpack("<III", head)
+        body = b""
+        while len(body) < size:
+            body += self.conn.recv(size - len(body))
+        reply = self.handle(kind, body, fds)
+        if reply is None and flags & NEED_REPLY:
+            reply = struct.pack("<Q", 0)
+        if reply is not None:
+            self.conn.sendall(struct.pack("<III", kind, 1 | 4, len(reply)) + reply)
+
+    def receive(self, size):
+        data, control, _, _ = self.conn.recvmsg(size, socket.CMSG_SPACE(16 * 4))
+        fds = array.array("i")
+        for level, kind, payload in control:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(payload[:len(payload) - len(payload) % 4])
+        return data, list(fds)
+
+    def handle(self, kind, body, fds):
+        u64 = struct.unpack("<Q", body[:8])[0] if len(body) >= 8 else 0
+        state = struct.unpack("<II", body[:8]) if len(body) >= 8 else (0, 0)
+        replies = {
+            1: lambda: struct.pack("<Q", F_VERSION_1 | F_PROTOCOL | F_INDIRECT),
+            15: lambda: struct.pack(
+                "<Q", P_MQ | P_REPLY_ACK | P_BACKEND_REQ | P_CONFIG | P_BACKEND_FD),
+            17: lambda: struct.pack("<Q", len(self.queues)),
+            11: lambda: self.queue_stop(state[0]),
+            24: lambda: self.get_config(body),
+            40: lambda: struct.pack("<Q", 0),
+        }
+        if kind in replies:
+            return replies[kind]()
+        if kind == 2:
+            self.features = u64
+        elif kind == 5:
+            n, = struct.unpack_from("<I", body)
+            self.device.memory.set(
+                [struct.unpack_from("<QQQQ", body, 8 + 32 * i) for i in range(n)], fds)
+        elif kind == 8:
+            self.queues[state[0]].num = state[1]
+        elif kind == 9:
+            self.queue_rings(body)
+        elif kind == 10:
+            self.queues[state[0]].last = self.queues[state[0]].used = state[1]
+        elif kind == 12:
+            self.queue_kick(u64, fds)
+        elif kind == 13 or kind == 14:
+            for fd in fds:
+                os.close(fd)
+        elif kind == 21:
+            self.back = socket.socket(fileno=fds[0])
+        elif kind == 34:
+            self.device.reset()
+        return None
+
+    def get_config(self, body):
+        offset, size, flags = struct.unpack_from("<III", body)
+        data = self.device.config()[offset:offset + size]
+        return struct.pack("<III", offset, len(data), flags) + data
+
+    def queue_rings(self, body):
+        index, _, desc, used, avail, _ = struct.unpack_from("<IIQQQQ", body)
+        queue, uva = self.queues[index], self.device.memory.uva
+        queue.rings = (uva(desc, 16 * queue.num), uva(avail, 6 + 2 * queue.num),
+                       uva(used, 6 + 8 * queue.num))
+
+    def queue_kick(self, u64, fds):
+        queue = self.queues[u64 & 0xFF]
+        if queue.kick is not None:
+            self.selector.unregister(queue.kick)
+            os.close(queue.kick)
+            queue.kick = None
+        if fds:
+            queue.kick = fds[0]
+            self.selector.register(queue.kick, selectors.EVENT_READ,
+                                   lambda: self.kicked(queue))
+
+    def kicked(self, queue):
+        os.read(queue.kick, 8)
+        self.device.count("kicks")
+        queue.run(self.silent, self.swap)
+
+    def run_queues(self):
+        for queue in self.queues:
+            queue.run(self.silent, self.swap)
+
+    def queue_stop(self, index):
+        queue = self.queues[index]
+        self.queue_kick(index, [])
+        queue.rings = None
+        queue.held = []
+        if all(q.rings is None for q in self.queues):
+            self.device.reset()
+        return struct.pack("<II", index, queue.last)
+
+    def stop_all(self):
+        for index in range(len(self.queues)):
+            self.queue_stop(index)
+
+    def loop(self):
+        while self.running:
+            for key, _ in self.selector.select():
+                key.data()
+
+
+def number(text):
+    return int(text, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="a pvdma device for tests")
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--control", required=True)
+    for name, value in (("magic", MAGIC), ("version", 1), ("granule-shift", 12),
+                        ("strategy", 0), ("queues", 2), ("max-ranges", 128),
+                        ("vm-tag", 0x1234), ("quota", 1 << 30), ("endpoints", 1)):
+        parser.add_argument(f"--{name}", type=number, default=value)
+    parser.add_argument("--badmem", action="store_true", help="answer INIT with BADMEM")
+    Backend(parser.parse_args()).loop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
