@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How many beds run at once on this machine.
 
-A bed is a machine of two CPUs in software emulation. More of them than the
-machine can carry do not end sooner: guests lose timer interrupts, and tests
-fail by time-out. So a run takes a slot, one for every two CPUs, and waits
-until there is one. PVDMA_BED_SLOTS sets another number.
+A bed keeps about one CPU busy with software emulation. More of them than the
+machine has CPUs do not end sooner: guests lose timer interrupts, and tests
+fail by time-out. So a run takes a slot, one for each CPU, and waits until
+there is one. PVDMA_BED_SLOTS sets another number.
 
 A slot is a file lock, so it is given back however its holder ends.
 """
@@ -25,7 +25,7 @@ def count() -> int:
     """The number of slots."""
     text = os.environ.get("PVDMA_BED_SLOTS", "")
     if not text:
-        return max(1, len(os.sched_getaffinity(0)) // 2)
+        return len(os.sched_getaffinity(0))
     if not text.isdecimal() or int(text) < 1:
         raise BedError(f"PVDMA_BED_SLOTS wants a number from 1, not '{text}'")
     return int(text)
