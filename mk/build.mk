@@ -25,6 +25,8 @@ CFLAGS ?= -O2 -g
 
 WARNINGS := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	-Wvla -Wundef -Wformat=2 -Wwrite-strings -Wimplicit-fallthrough
+# Structs of the kernel's interfaces end in arrays; we embed them in larger ones.
+WARNINGS += -Wno-gnu-variable-sized-type-not-at-end
 
 # The feature macro is empty, so that a file may also define it itself, as
 # programs that stand alone do.
@@ -50,6 +52,9 @@ HOST_SRC := $(sort $(wildcard host/lib/*.c))
 AGENT_MAIN := $(wildcard host/agent/main.c)
 AGENT_SRC := $(filter-out host/agent/main.c, $(sort \
 	$(wildcard host/agent/*.c host/agent/*/*.c)))
+
+SIM_MAIN := $(wildcard host/sim/main.c)
+SIM_SRC := $(filter-out host/sim/main.c, $(sort $(wildcard host/sim/*.c)))
 
 # $(call objects,variant folder,sources)
 objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
@@ -85,6 +90,9 @@ $(1)/lib/libpvdma-host.a: $$(call objects,$(1),$$(HOST_SRC)) \
 $(1)/lib/libpvdma-agent.list: STAMP = $$(call objects,$(1),$$(AGENT_SRC))
 $(1)/lib/libpvdma-agent.a: $$(call objects,$(1),$$(AGENT_SRC)) \
 		$(1)/lib/libpvdma-agent.list
+$(1)/lib/libpvdma-sim.list: STAMP = $$(call objects,$(1),$$(SIM_SRC))
+$(1)/lib/libpvdma-sim.a: $$(call objects,$(1),$$(SIM_SRC)) \
+		$(1)/lib/libpvdma-sim.list
 
 $(1)/lib/%.a:
 	$$(say) AR '$$@'
@@ -96,6 +104,13 @@ $(1)/bin/pvdma-agent: $$(call objects,$(1),$$(AGENT_MAIN)) \
 	$$(say) LINK '$$@'
 	@mkdir -p $$(@D)
 	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS)
+
+$(1)/bin/pvdma-sim: $$(call objects,$(1),$$(SIM_MAIN)) \
+		$(1)/lib/libpvdma-sim.a $(1)/lib/libpvdma-agent.a \
+		$(1)/lib/libpvdma-host.a
+	$$(say) LINK '$$@'
+	@mkdir -p $$(@D)
+	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) -lm
 
 -include $$(shell find $(1)/obj -name '*.d' 2>/dev/null)
 endef
@@ -112,6 +127,7 @@ agent_of = $(if $(AGENT_MAIN),$(1)/bin/pvdma-agent)
 
 .PHONY: all
 all: $(BUILD)/lib/libpvdma-host.a $(BUILD)/lib/libpvdma-agent.a
+all: $(if $(SIM_MAIN),$(BUILD)/bin/pvdma-sim)
 all: $(call agent_of,$(BUILD)) ## build the host's programs
 
 # Programs that guests and emulated hosts run, where there is no library: static.

@@ -6,6 +6,7 @@
 
 prefix ?= /usr/local
 exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
 sbindir ?= $(exec_prefix)/sbin
 includedir ?= $(prefix)/include
 datarootdir ?= $(prefix)/share
@@ -33,6 +34,7 @@ endef
 .PHONY: install
 install: all ## install below DESTDIR, prefix=/usr/local
 	$(if $(AGENT_MAIN),$(call install_file,755,$(BUILD)/bin/pvdma-agent,$(DESTDIR)$(sbindir)/pvdma-agent))
+	$(if $(SIM_MAIN),$(call install_file,755,$(BUILD)/bin/pvdma-sim,$(DESTDIR)$(bindir)/pvdma-sim))
 	$(foreach m,$(MAN_PAGES),$(call install_file,644,$(m),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))))
 	$(foreach d,$(DOCS),$(call install_file,644,$(d),$(DESTDIR)$(docdir)/$(notdir $(d))))
 	$(call install_file,644,protocol/virtio_pvdma.h,$(DESTDIR)$(includedir)/pvdma/virtio_pvdma.h)

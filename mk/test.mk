@@ -27,7 +27,7 @@ export PVDMA_BUILD := $(abspath $(BUILD))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_SUPPORT_SRC := $(sort $(wildcard tests/unit/support/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/asan/unit/%,$(UNIT_SRC))
-UNIT_LIBS = $(BUILD)/asan/lib/libpvdma-test.a \
+UNIT_LIBS = $(BUILD)/asan/lib/libpvdma-test.a $(BUILD)/asan/lib/libpvdma-sim.a \
 	$(BUILD)/asan/lib/libpvdma-agent.a $(BUILD)/asan/lib/libpvdma-host.a
 
 $(BUILD)/asan/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/asan,$(UNIT_SUPPORT_SRC))
@@ -38,7 +38,7 @@ $(BUILD)/asan/lib/libpvdma-test.a: $(call objects,$(BUILD)/asan,$(UNIT_SUPPORT_S
 $(BUILD)/asan/unit/%: $(BUILD)/asan/obj/tests/unit/%.o $(UNIT_LIBS)
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ASAN_FLAGS) $(UNIT_LDFLAGS_$*) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS)
+	$(Q)$(CC) $(ASAN_FLAGS) $(UNIT_LDFLAGS_$*) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) -lm
 
 # Objects of tests are made by pattern rules alone: keep them.
 .SECONDARY:

@@ -4,7 +4,8 @@
 Three kinds of tests are understood, told apart by what they print:
 
   TAP      "1..N", "ok N - name", "not ok N - name", "ok N # SKIP reason"
-           (cmocka with CMOCKA_MESSAGE_OUTPUT=TAP; pytap for unittest)
+           (cmocka with CMOCKA_MESSAGE_OUTPUT=TAP; pytap for unittest);
+           cmocka's own "not ok N # SKIP name" is a skip
   verdicts "PASS name", "FAIL name: reason", "SKIP name: reason"
            (shell tests, and the bed)
   neither  one test: exit status 0 passes, 77 skips with the last line as
@@ -46,6 +47,9 @@ class Parser:
     tap_seen: int = 0
     plans: int = 0
     last_line: str = ""
+    _lines: int = 0
+    _said: list = field(default_factory=list)
+    _unexplained: list = field(default_factory=list)
 
     def line(self, text):
         """Reads one line; returns the verdict that it held, or None."""
@@ -53,8 +57,11 @@ class Parser:
         verdict = self._tap(text) or self._verdict(text)
         if verdict:
             self.verdicts.append(verdict)
+        elif text.strip() and not text.startswith("#"):
+            self._said.append((self._lines, text.strip()))
         if text.strip():
             self.last_line = text.strip()
+        self._lines += 1
         return verdict
 
     def _tap(self, text):
@@ -70,14 +77,27 @@ class Parser:
             return None
         self.tap_seen += 1
         rest = match.group(3).strip()
-        if match.group(1):
-            return Verdict(FAIL, rest or match.group(2))
         skip = _TAP_SKIP.match(rest)
         if skip:
-            # cmocka puts the name where TAP puts the reason.
-            return Verdict(SKIP, skip.group(1) or skip.group(2) or match.group(2),
-                           skip.group(2) if skip.group(1) else "skipped by the test")
-        return Verdict(PASS, rest or match.group(2))
+            return self._skip(*skip.groups())
+        return Verdict(FAIL if match.group(1) else PASS, rest or match.group(2))
+
+    def _skip(self, name, reason):
+        if name:
+            return Verdict(SKIP, name, reason)
+        # cmocka writes "not ok N # SKIP name"; the reason is what the test said.
+        verdict = Verdict(SKIP, reason, "no reason given")
+        self._unexplained.append((self._lines, verdict))
+        return verdict
+
+    def _explain_skips(self):
+        """Gives skips without a reason the line that was printed next to them.
+
+        Next to, not before: it may have come through the other stream.
+        """
+        for at, verdict in self._unexplained:
+            if self._said:
+                verdict.reason = min(self._said, key=lambda said: abs(said[0] - at))[1]
 
     @staticmethod
     def _verdict(text):
@@ -95,6 +115,7 @@ class Parser:
         status is that of subprocess (negative: a signal), timed_out the
         seconds after which the program was killed, or None.
         """
+        self._explain_skips()
         added = self._judge(status, timed_out)
         self.verdicts.extend(added)
         return added

@@ -73,9 +73,10 @@ class Harness(Case):
     def test_tap(self):
         out = self.assert_sums("1 passed, 1 failed, 2 skipped", self.script("t", """
             echo 1..4; echo ok 1 - a; echo not ok 2 - b; echo '# why'
-            echo 'ok 3 # SKIP c'; echo 'ok 4 - d # SKIP no disk'; exit 1"""))
+            echo 'no such group'; echo 'not ok 3 # SKIP c'; echo '# more'
+            echo 'ok 4 - d # SKIP no disk'; exit 1"""))
         self.assertIn("SKIP g/d: no disk", out)
-        self.assertIn("SKIP g/c: skipped by the test", out)
+        self.assertIn("SKIP g/c: no such group", out)
 
     def test_tap_cut_short(self):
         out = self.assert_sums("1 passed, 1 failed, 0 skipped",
