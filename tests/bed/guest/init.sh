@@ -60,12 +60,11 @@ answer() {
 	printf '%s' "$3" | base64 -d > "/tmp/cmd.$id"
 	timeout -k 5 "$2" sh -c ". /bed/lib.sh; . /tmp/cmd.$id" > "/tmp/out.$id" 2>&1 < /dev/null
 	status=$?
-	{
-		flock 8
-		printf 'end %s %s ' "$id" "$status" >&7
-		base64 -w 0 "/tmp/out.$id" >&7
-		printf ' .\n' >&7
-	} 8> /run/ctl.lock
+	# Lines are short, so that each is one write and cannot be torn.
+	base64 -w 3000 "/tmp/out.$id" | while read -r line; do
+		bed_send out "$id" "$line"
+	done
+	bed_send end "$id" "$status"
 	rm -f "/tmp/cmd.$id" "/tmp/out.$id"
 }
 
