@@ -42,8 +42,8 @@ static struct type1 *type1_of(struct iommu *iommu)
 	return container_of(iommu, struct type1, iommu);
 }
 
-/* The kernel says how much room it needs; then it gets that. */
-static int info_get(int fd, struct info *ret)
+/* The kernel says how much room it needs, and then gets that. Sets errno. */
+static bool info_get(int fd, struct info *ret)
 {
 	size_t size = 1024;
 
@@ -51,22 +51,24 @@ static int info_get(int fd, struct info *ret)
 		struct vfio_iommu_type1_info *head = calloc(1, size);
 
 		if (!head)
-			return -ENOMEM;
+			return false;
 		head->argsz = (uint32_t)size;
 		if (ioctl(fd, VFIO_IOMMU_GET_INFO, head) < 0) {
-			int r = errno;
+			int saved = errno;
 
 			free(head);
-			return r > 0 ? -r : -EIO;
+			errno = saved;
+			return false;
 		}
 		if (head->argsz <= size) {
 			*ret = (struct info){ .head = head, .size = size };
-			return 0;
+			return true;
 		}
 		size = head->argsz;
 		free(head);
 	}
-	return -EIO;
+	errno = EIO;
+	return false;
 }
 
 /* Capability @id, at least @size bytes of it; NULL if there is none. */
@@ -104,7 +106,6 @@ static int type1_get_limits(struct iommu *iommu, struct iommu_limits *ret)
 {
 	struct type1 *type1 = type1_of(iommu);
 	struct info info;
-	int r;
 
 	if (!type1->ready) {
 		*ret = (struct iommu_limits){
@@ -113,9 +114,8 @@ static int type1_get_limits(struct iommu *iommu, struct iommu_limits *ret)
 		};
 		return 0;
 	}
-	r = info_get(type1->fd, &info);
-	if (r < 0)
-		return log_err_errno(r, "cannot ask VFIO for its limits");
+	if (!info_get(type1->fd, &info))
+		return log_err_errno(errno, "cannot ask VFIO for its limits");
 	*ret = (struct iommu_limits){
 		.pgsizes = TYPE1_PAGE,
 		.entries_max = type1->entries_max,
@@ -135,7 +135,7 @@ static void log_iova_ranges(const struct type1 *type1,
 	uint64_t last = map->iova + (map->size - 1);
 	struct info info;
 
-	if (info_get(type1->fd, &info) < 0)
+	if (!info_get(type1->fd, &info))
 		return;
 	cap = info_cap(&info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
 		       sizeof(*cap));
@@ -254,7 +254,6 @@ int type1_new(int container_fd, struct iommu **ret)
 static int select_iommu(struct type1 *type1)
 {
 	struct info info;
-	int r;
 
 	if (type1->ready)
 		return 0;
@@ -262,9 +261,8 @@ static int select_iommu(struct type1 *type1)
 		return log_err_errno(
 			errno,
 			"VFIO selects no IOMMU (is it on in the firmware, and does the kernel use it: intel_iommu=on? do the groups' devices remap interrupts?)");
-	r = info_get(type1->fd, &info);
-	if (r < 0)
-		return log_err_errno(r, "cannot ask VFIO for its limits");
+	if (!info_get(type1->fd, &info))
+		return log_err_errno(errno, "cannot ask VFIO for its limits");
 	type1->entries_max = info_entries(&info);
 	type1->ready = true;
 	free(info.head);

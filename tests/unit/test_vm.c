@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Unit tests of host/agent/vm.c, endpoints.c, layout.c: pause and reset,
+ * memory that comes and goes, the quota that moves, what the guest hears.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "tests/unit/support/guest.h"
+
+#define OK     VIRTIO_PVDMA_R_OK
+#define RANGE  VIRTIO_PVDMA_R_RANGE
+#define NOENT  VIRTIO_PVDMA_R_NOENT
+#define STATE  VIRTIO_PVDMA_R_STATE
+#define QUOTA  VIRTIO_PVDMA_R_QUOTA
+#define MAPPED VIRTIO_PVDMA_W_MAPPED
+
+static struct guest g;
+
+static int setup(void **state)
+{
+	(void)state;
+	guest_start(&g, &(struct guest_options){
+				.size = MB(64),
+				.quota = MB(4),
+				.shift = 12,
+			});
+	guest_boot(&g);
+	return 0;
+}
+
+/* Granules of 64 KiB over a memory map like that of a PC: cuts at 4 KiB. */
+static int setup_cut(void **state)
+{
+	(void)state;
+	guest_start(&g, &(struct guest_options){
+				.size = MB(64),
+				.quota = MB(1),
+				.shift = 16,
+				.no_memory = true,
+			});
+	assert_int_equal(guest_plug(&g, &g, 0, KB(636), GUEST_RW), 0);
+	assert_int_equal(guest_plug(&g, &g, KB(640), KB(8), IOMMU_READ), 0);
+	assert_int_equal(guest_plug(&g, &g, MB(1), MB(63), GUEST_RW), 0);
+	guest_boot(&g);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	guest_check(&g, false);
+	guest_stop(&g);
+	return 0;
+}
+
+static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
+{
+	for (uint64_t i = first; i < first + count; i++) {
+		assert_int_equal(guest_in_iommu(&g, i), mapped);
+		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
+	}
+}
+
+/* --- configuration --- */
+
+static void refuse(struct vm_config config)
+{
+	struct vm_notify notify = { 0 };
+	struct iommu *iommu;
+	struct vm *vm = NULL;
+
+	assert_int_equal(null_iommu_new(0, 0, &iommu), 0);
+	assert_int_equal(vm_new(&config, iommu, &notify, &vm), -EINVAL);
+	assert_null(vm);
+	iommu_free(iommu); /* it is still ours */
+}
+
+static void test_bad_config(void **state)
+{
+	struct vm_config good = {
+		.quota = MB(1),
+		.granule_shift = 12,
+		.policy = "clock",
+		.num_queues = 1,
+		.max_ranges = 1,
+	}, bad;
+
+	(void)state;
+	bad = good;
+	bad.granule_shift = 11;
+	refuse(bad);
+	bad = good;
+	bad.granule_shift = 22;
+	refuse(bad);
+	bad = good;
+	bad.strategy = 2;
+	refuse(bad);
+	bad = good;
+	bad.policy = "nothing";
+	refuse(bad);
+	bad = good;
+	bad.num_queues = 0;
+	refuse(bad);
+	bad = good;
+	bad.max_ranges = 0;
+	refuse(bad);
+	vm_free(NULL);
+}
+
+static void test_config_space(void **state)
+{
+	struct virtio_pvdma_config config;
+
+	(void)state;
+	vm_config_read(g.vm, &config);
+	assert_int_equal(le32toh(config.magic), VIRTIO_PVDMA_MAGIC);
+	assert_int_equal(le16toh(config.version), VIRTIO_PVDMA_VERSION);
+	assert_int_equal(config.granule_shift, 12);
+	assert_int_equal(config.strategy, VIRTIO_PVDMA_S_ON_DEMAND);
+	assert_int_equal(le16toh(config.num_queues), 2);
+	assert_int_equal(le16toh(config.max_ranges), 64);
+	assert_int_equal(le64toh(config.quota), MB(4));
+	assert_int_equal(le32toh(config.num_endpoints), 1);
+	assert_int_not_equal(config.vm_tag, 0);
+	assert_int_equal(le32toh(config.vm_tag), vm_tag(g.vm));
+	for (size_t i = 0; i < sizeof(config.reserved); i++)
+		assert_int_equal(config.reserved[i], 0);
+}
+
+/*
+ * DEV-CONF-1: The device MUST increment the counter that belongs to a field
+ * after it changed the field, and MUST send a configuration change notification
+ * after that.
+ */
+static void test_news(void **state)
+{
+	struct virtio_pvdma_config before, after;
+	unsigned int news = g.config_news;
+
+	(void)state;
+	vm_config_read(g.vm, &before);
+	assert_int_equal(vm_set_quota(g.vm, MB(8)), 0);
+	vm_config_read(g.vm, &after);
+	assert_int_equal(le64toh(after.quota), MB(8));
+	assert_int_equal(le32toh(after.quota_news),
+			 le32toh(before.quota_news) + 1);
+	assert_int_equal(g.config_news, news + 1);
+	assert_int_equal(vm_set_quota(g.vm, MB(8)), 0); /* no change */
+	assert_int_equal(g.config_news, news + 1);
+	assert_int_equal(vm_endpoint_add(g.vm, 3), 0);
+	vm_config_read(g.vm, &after);
+	assert_int_equal(le32toh(after.endpoint_news),
+			 le32toh(before.endpoint_news) + 1);
+	assert_int_equal(le32toh(after.num_endpoints), 2);
+	vm_endpoint_remove(g.vm, 3);
+	vm_endpoint_remove(g.vm, 3); /* harmless */
+	vm_config_read(g.vm, &after);
+	assert_int_equal(le32toh(after.endpoint_news),
+			 le32toh(before.endpoint_news) + 2);
+	assert_int_equal(le32toh(after.num_endpoints), 1);
+	assert_int_equal(g.config_news, news + 3);
+}
+
+static void test_endpoints(void **state)
+{
+	(void)state;
+	assert_int_equal(vm_endpoint_add(g.vm, 0), -EEXIST);
+	for (uint32_t i = 1; i < VM_ENDPOINTS_MAX; i++)
+		assert_int_equal(vm_endpoint_add(g.vm, i * 1000), 0);
+	assert_int_equal(vm_endpoint_add(g.vm, 7), -ENOSPC);
+	/* The device goes with its driver attached: as after DETACH. */
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_endpoint_remove(g.vm, 0);
+	assert_mapped(0, 8, false);
+	assert_int_equal(guest_map(&g, 0, 8), NOENT);
+	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
+	assert_int_equal(guest_map(&g, 0, 8), STATE);
+}
+
+/* --- pause and reset --- */
+
+/*
+ * DEV-RESET-2: When queues run again without a new INIT (the VM was paused),
+ * the device MUST go on as if nothing had happened.
+ */
+static void test_pause(void **state)
+{
+	(void)state;
+	guest_hold(&g, 1);
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_queues_stop(g.vm);
+	assert_mapped(0, 8, true);
+	vm_queues_start(g.vm);
+	assert_mapped(0, 8, true);
+	assert_int_equal(guest_map(&g, 8, 8), OK);
+	assert_mapped(0, 16, true);
+	assert_int_equal(guest_stats(&g).resets, 1); /* the first INIT */
+}
+
+/* DEV-RESET-1: While no queue runs, the device MUST NOT write to the table. */
+static void test_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 512), OK);
+	assert_int_equal(guest_map(&g, 512, 512), OK);
+	guest_touch(&g, 3);
+	vm_queues_stop(g.vm);
+	for (uint64_t i = 0; i < guest_granules(&g); i++)
+		*guest_word(&g, i) |= htole32(VIRTIO_PVDMA_W_REFERENCED);
+	assert_int_equal(vm_set_quota(g.vm, MB(1)), 0);
+	guest_work(&g);
+	for (uint64_t i = 0; i < 1024; i++)
+		assert_int_equal(guest_look(&g, i),
+				 MAPPED | VIRTIO_PVDMA_W_REFERENCED);
+	/* Nor after a start, before the old driver gave a sign of life. */
+	vm_queues_start(g.vm);
+	guest_work(&g);
+	assert_int_equal(guest_look(&g, 0), MAPPED | VIRTIO_PVDMA_W_REFERENCED);
+	assert_int_equal(guest_stats(&g).mapped_bytes, MB(4));
+	g.work_news = 0;
+	assert_int_equal(guest_release(&g, 0, 1), OK);
+	assert_int_equal(g.work_news, 1);
+	guest_work(&g);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+	assert_int_equal(guest_look(&g, 0) & MAPPED, 0);
+}
+
+/* A new driver's memory is not written to for the old one's sake. */
+static void test_new_driver(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 512), OK);
+	vm_queues_stop(g.vm);
+	vm_queues_start(g.vm);
+	assert_int_equal(vm_set_quota(g.vm, 0), 0);
+	guest_work(&g);
+	assert_int_equal(guest_look(&g, 0), MAPPED);
+	assert_int_equal(guest_init(&g), OK);
+	guest_work(&g);
+	assert_int_equal(guest_look(&g, 0), MAPPED);
+	assert_false(guest_in_iommu(&g, 0));
+	assert_int_equal(guest_stats(&g).resets, 2);
+}
+
+static void assert_reset(void)
+{
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+	assert_int_equal(guest_stats(&g).leaves, 0);
+	assert_int_equal(guest_look(&g, 0), MAPPED);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_map(&g, 0, 1), STATE);
+}
+
+/* DEV-RESET-1, with a device reset while the queues are stopped. */
+static void test_reset_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_queues_stop(g.vm);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(32));
+	vm_device_reset(g.vm);
+	assert_reset();
+	assert_int_equal(guest_stats(&g).resets, 2);
+}
+
+/* A function reset while the guest runs is none of the VM. */
+static void test_reset_running(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_device_reset(g.vm);
+	assert_int_equal(guest_map(&g, 8, 8), OK);
+	vm_queues_stop(g.vm);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_map(&g, 0, 1), OK);
+	assert_mapped(0, 16, true);
+}
+
+/* ... but with stopped queues and a layout that changes after it, it is. */
+static void test_reset_layout(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_device_reset(g.vm);
+	vm_queues_stop(g.vm);
+	assert_mapped(0, 8, true);
+	assert_int_equal(vm_memory_remove(g.vm, &g, 0, g.size), 0);
+	assert_int_equal(guest_plug(&g, &g, 0, g.size, GUEST_RW), 0);
+	assert_reset();
+}
+
+static void test_reset_init(void **state)
+{
+	(void)state;
+	/* An INIT after the reset begins a new life: it is not remembered. */
+	vm_device_reset(g.vm);
+	guest_boot(&g);
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	vm_queues_stop(g.vm);
+	assert_int_equal(
+		vm_memory_add(g.vm, &g, MB(128), MB(1), g.fd, 0, GUEST_RW), 0);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	assert_int_equal(g.mapped, 0);
+}
+
+static void test_not_running(void **state)
+{
+	(void)state;
+	vm_queues_stop(g.vm);
+	assert_int_equal(guest_map(&g, 0, 1), STATE);
+	assert_int_equal(guest_init(&g), STATE);
+}
+
+/* --- memory --- */
+
+/*
+ * DEV-EVICT-3: Only these end the mapping of a granule that is held: INIT,
+ * device reset, DETACH of the last endpoint, removal of the memory, and the
+ * death of the VM. The device MUST bound its attempts where a word changes
+ * under it all the time.
+ */
+static void test_held(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		vm_memory_add(g.vm, &g, MB(128), MB(4), g.fd, 0, GUEST_RW), 0);
+	assert_int_equal(guest_leaf_at(&g, MB(128) >> 22, MB(60)), OK);
+	memset(g.mem + MB(60), 0, 4096);
+	guest_hold(&g, 0);
+	assert_int_equal(guest_map(&g, 0, 1), OK);
+	assert_int_equal(guest_map(&g, MB(128) >> 12, 8), OK);
+	*(uint32_t *)(void *)(g.mem + MB(60)) |= htole32(1);
+	/* These do not. */
+	assert_int_equal(guest_unmap(&g, 0, UINT32_MAX), OK);
+	assert_int_equal(vm_set_quota(g.vm, 0), 0);
+	guest_work(&g);
+	assert_int_equal(vm_set_quota(g.vm, MB(4)), 0);
+	for (uint64_t i = 512; i < 8192; i += 512)
+		(void)guest_map(&g, i, 512);
+	vm_queues_stop(g.vm);
+	vm_queues_start(g.vm);
+	assert_mapped(0, 1, true);
+	assert_true(guest_in_iommu(&g, MB(128) >> 12));
+	/* Removal does, of that memory; the word says so. */
+	assert_int_equal(guest_release(&g, 0, 1), OK);
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(128), MB(4)), 0);
+	assert_false(guest_in_iommu(&g, MB(128) >> 12));
+	assert_int_equal(*(uint32_t *)(void *)(g.mem + MB(60)), htole32(1));
+	assert_mapped(0, 1, true);
+	guest_drop(&g, 0);
+}
+
+/*
+ * DEV-LEAF-3: ... MUST NOT use the leaf after the memory that holds it was
+ * taken away.
+ */
+static void test_leaf_goes(void **state)
+{
+	(void)state;
+	assert_int_equal(vm_memory_add(g.vm, &g, MB(128), MB(4), g.fd, MB(8),
+				       GUEST_RW),
+			 0);
+	assert_int_equal(guest_leaf_at(&g, MB(128) >> 22, MB(128)), OK);
+	assert_int_equal(guest_map(&g, MB(128) >> 12, 8), OK);
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(128), MB(4)), 0);
+	assert_int_equal(vm_memory_add(g.vm, &g, MB(128), MB(4), g.fd, MB(8),
+				       GUEST_RW),
+			 0);
+	assert_int_equal(guest_map(&g, MB(128) >> 12, 8), NOENT);
+	assert_int_equal(guest_leaf_at(&g, MB(128) >> 22, MB(9)), OK);
+	assert_int_equal(guest_map(&g, MB(128) >> 12, 8), OK);
+}
+
+/* Memory that goes while nothing may be written is made up for. */
+static void test_memory_goes_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		vm_memory_add(g.vm, &g, MB(128), MB(4), g.fd, 0, GUEST_RW), 0);
+	assert_int_equal(guest_leaf_at(&g, MB(128) >> 22, MB(60)), OK);
+	memset(g.mem + MB(60), 0, 4096);
+	assert_int_equal(guest_map(&g, MB(128) >> 12, 2), OK);
+	assert_int_equal(guest_map(&g, 0, 2), OK);
+	vm_queues_stop(g.vm);
+	vm_memory_drop(g.vm, &state); /* announced nothing */
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(128), MB(4)), 0);
+	assert_int_equal(*(uint32_t *)(void *)(g.mem + MB(60)),
+			 htole32(MAPPED));
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_release(&g, 0, 1), OK);
+	assert_int_equal(*(uint32_t *)(void *)(g.mem + MB(60)), 0);
+	assert_mapped(0, 2, true);
+}
+
+static void test_memory_drop(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_plug(&g, state, 0, g.size, GUEST_RW), 0);
+	assert_int_equal(guest_map(&g, 0, 4), OK);
+	vm_memory_drop(g.vm, &g);
+	assert_mapped(0, 4, true); /* another source has it announced */
+	vm_memory_drop(g.vm, state);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+	assert_int_equal(guest_stats(&g).leaves, 0);
+	assert_int_equal(guest_map(&g, 0, 4), RANGE);
+}
+
+static void test_memory_unmap_fails(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 4), OK);
+	null_iommu_fail_unmap(g.iommu, 0, -EIO, 1);
+	assert_int_equal(vm_memory_remove(g.vm, &g, 0, g.size), -EIO);
+	guest_check(&g, true);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(16));
+	assert_int_equal(vm_memory_remove(g.vm, &g, 0, g.size), 0);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+}
+
+/* --- granules that borders cut --- */
+
+static void test_cut_map(void **state)
+{
+	uint32_t prot;
+
+	(void)state;
+	/* 9: up to 636 KiB. 10: read-only from 640 KiB, 8 KiB. 11: nothing. */
+	assert_int_equal(guest_map(&g, 8, 3), OK);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(64 + 60 + 8));
+	assert_int_equal(guest_stats(&g).extents, 3);
+	assert_int_equal(ledger_pieces(g.vm->ledger), 3);
+	assert_true(null_iommu_mapped(g.iommu, KB(636) - 1));
+	assert_false(null_iommu_mapped(g.iommu, KB(636)));
+	assert_non_null(null_iommu_translate(g.iommu, KB(640), &prot));
+	assert_int_equal(prot, IOMMU_READ);
+	assert_false(null_iommu_mapped(g.iommu, KB(648)));
+	assert_int_equal(guest_map(&g, 11, 1), RANGE);
+	assert_int_equal(guest_map(&g, 8, 4), RANGE);
+	assert_int_equal(guest_map(&g, 10, 6), RANGE);
+	assert_int_equal(guest_map(&g, 16, 2), OK);
+	assert_int_equal(guest_unmap(&g, 0, 32), OK);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+}
+
+/* Two pieces in one granule; one of them goes, and comes again. */
+static void test_cut_pieces(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_plug(&g, &g, KB(660), KB(4), GUEST_RW), 0);
+	guest_hold(&g, 10);
+	assert_int_equal(guest_map(&g, 10, 1), OK);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(12));
+	assert_int_equal(ledger_pieces(g.vm->ledger), 2);
+	assert_int_equal(vm_memory_remove(g.vm, &g, KB(640), KB(8)), 0);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(4));
+	assert_int_equal(guest_look(&g, 10), MAPPED | 1);
+	guest_check(&g, true);
+	/* It is held: what comes to it is mapped at once. */
+	assert_int_equal(guest_plug(&g, &g, KB(640), KB(8), IOMMU_READ), 0);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(12));
+	guest_check(&g, true);
+	assert_int_equal(vm_memory_remove(g.vm, &g, KB(640), KB(8)), 0);
+	assert_int_equal(vm_memory_remove(g.vm, &g, KB(660), KB(4)), 0);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+	assert_int_equal(guest_look(&g, 10), 1);
+	guest_drop(&g, 10);
+	/* It is idle: then the mapping ends, and the next MAP has it all. */
+	assert_int_equal(guest_plug(&g, &g, KB(640), KB(8), IOMMU_READ), 0);
+	assert_int_equal(guest_map(&g, 10, 1), OK);
+	assert_int_equal(guest_plug(&g, &g, KB(660), KB(4), GUEST_RW), 0);
+	assert_int_equal(guest_look(&g, 10), 0);
+	assert_int_equal(guest_map(&g, 10, 1), OK);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(12));
+}
+
+/* Memory comes to a held granule, and there is no room for it. */
+static void test_cut_no_room(void **state)
+{
+	(void)state;
+	guest_hold(&g, 10);
+	assert_int_equal(guest_map(&g, 10, 1), OK);
+	assert_int_equal(vm_set_quota(g.vm, KB(8)), 0);
+	assert_int_equal(guest_plug(&g, &g, KB(660), KB(4), GUEST_RW), 0);
+	assert_true(null_iommu_mapped(g.iommu, KB(640)));
+	assert_int_equal(guest_look(&g, 10), 1);
+	assert_int_equal(vm_set_quota(g.vm, MB(1)), 0);
+	assert_int_equal(guest_map(&g, 10, 1), QUOTA);
+	assert_true(null_iommu_mapped(g.iommu, KB(640)));
+	/* Once it is idle, it starts over. */
+	guest_drop(&g, 10);
+	assert_int_equal(guest_unmap(&g, 10, 1), OK);
+	assert_int_equal(guest_map(&g, 10, 1), OK);
+	assert_true(null_iommu_mapped(g.iommu, KB(660)));
+	/* The new memory goes again: what was mapped before stays. */
+	guest_hold(&g, 10);
+	assert_int_equal(vm_memory_remove(g.vm, &g, KB(660), KB(4)), 0);
+	assert_int_equal(guest_look(&g, 10), MAPPED | 1);
+	guest_drop(&g, 10);
+}
+
+/* A region that replaces one of another source ends its mappings. */
+static void test_replaced(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 16, 4), OK);
+	assert_int_equal(
+		vm_memory_add(g.vm, state, MB(1), MB(1), g.fd, 0, GUEST_RW), 0);
+	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
+	assert_int_equal(guest_look(&g, 16), 0);
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(1), MB(63)), 0);
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(1), MB(63)), ENOENT);
+}
+
+/* --- the quota --- */
+
+static void test_quota_lowered(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 1024; i += 128)
+		assert_int_equal(guest_map(&g, i, 128), OK);
+	guest_hold(&g, 0);
+	guest_hold(&g, 512);
+	assert_int_equal(vm_set_quota(g.vm, KB(512)), 0);
+	guest_work(&g);
+	assert_int_equal(guest_stats(&g).mapped_bytes, MB(1));
+	assert_int_equal(guest_stats(&g).quota, KB(512));
+	assert_mapped(0, 128, true);
+	assert_mapped(512, 128, true);
+	/* Over it, nothing new fits. */
+	assert_int_equal(guest_map(&g, 2048, 1), QUOTA);
+	guest_drop(&g, 0);
+	guest_work(&g);
+	assert_int_equal(guest_stats(&g).mapped_bytes, KB(512));
+	guest_drop(&g, 512);
+	assert_int_equal(guest_map(&g, 2048, 1), OK);
+	assert_true(guest_stats(&g).mapped_bytes <= KB(512));
+}
+
+static void test_stats(void **state)
+{
+	struct vm_stats s;
+
+	(void)state;
+	s = guest_stats(&g);
+	assert_int_equal(s.requests, 2 + guest_leaf_count(&g));
+	assert_int_equal(s.leaves, guest_leaf_count(&g));
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	assert_int_equal(guest_map(&g, 4, 8), OK);
+	assert_int_equal(guest_map(&g, 1 << 30, 8), RANGE);
+	s = guest_stats(&g);
+	assert_int_equal(s.map_requests, 3);
+	assert_int_equal(s.map_granules, 12);
+	assert_int_equal(s.map_present, 4);
+	assert_int_equal(s.failed_requests, 1);
+	assert_int_equal(s.failed_quota, 0);
+	assert_int_equal(s.extents, 2);
+	assert_int_equal(s.mapped_bytes, KB(48));
+	assert_int_equal(s.mapped_peak, KB(48));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_CUT(name) \
+	cmocka_unit_test_setup_teardown(name, setup_cut, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_config),
+		TEST(test_config_space),
+		TEST(test_news),
+		TEST(test_endpoints),
+		TEST(test_pause),
+		TEST(test_stopped),
+		TEST(test_new_driver),
+		TEST(test_reset_stopped),
+		TEST(test_reset_running),
+		TEST(test_reset_layout),
+		TEST(test_reset_init),
+		TEST(test_not_running),
+		TEST(test_held),
+		TEST(test_leaf_goes),
+		TEST(test_memory_goes_stopped),
+		TEST(test_memory_drop),
+		TEST(test_memory_unmap_fails),
+		TEST_CUT(test_cut_map),
+		TEST_CUT(test_cut_pieces),
+		TEST_CUT(test_cut_no_room),
+		TEST_CUT(test_replaced),
+		TEST(test_quota_lowered),
+		TEST(test_stats),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
