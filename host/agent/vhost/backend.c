@@ -102,14 +102,19 @@ int backend_set_channel(struct vhost *vhost, int fd)
 	return 0;
 }
 
-/* Runs once after any number of changes. */
+/*
+ * Runs once after any number of changes, and only while a queue runs: before
+ * that the front-end's device has no driver that could hear of it, and QEMU 11
+ * (hw/virtio/vhost-user-base.c) follows a null pointer when it is told.
+ */
 static int on_config_changed(sd_event_source *s, void *userdata)
 {
 	struct vhost *vhost = userdata;
 
 	(void)s;
-	if (vhost->channel_fd < 0)
+	if (vhost->channel_fd < 0 || vhost->num_running == 0)
 		return 0;
+	vhost->config_changed = false;
 	/* One that still waits announces this change, too. */
 	if (!message_out_busy(&vhost->channel_out))
 		message_put(&vhost->channel_out,
@@ -118,12 +123,18 @@ static int on_config_changed(sd_event_source *s, void *userdata)
 	return 0;
 }
 
+void backend_announce(struct vhost *vhost)
+{
+	if (vhost->config_changed && vhost->num_running > 0)
+		(void)sd_event_source_set_enabled(vhost->config_source,
+						  SD_EVENT_ONESHOT);
+}
+
 void vhost_config_changed(struct vhost *vhost)
 {
 	/* Without a session there is nobody to tell, and nobody who missed it. */
-	if (vhost->channel_fd >= 0)
-		(void)sd_event_source_set_enabled(vhost->config_source,
-						  SD_EVENT_ONESHOT);
+	vhost->config_changed = vhost->fd >= 0;
+	backend_announce(vhost);
 }
 
 /* --- the session --- */
@@ -142,6 +153,7 @@ static void session_close(struct vhost *vhost)
 	vhost->features = 0;
 	vhost->protocol_features = 0;
 	vhost->told_unshared = false;
+	vhost->config_changed = false;
 }
 
 /* Logs a message that was not obeyed. */

@@ -29,13 +29,13 @@ struct queue {
 	uint16_t index;
 	struct virtq ring;
 	int kick_fd;
-	int call_fd;		/* -EBADF: nobody wants to be called */
+	int call_fd; /* -EBADF: nobody wants to be called */
 	int err_fd;
 	bool started;
 	bool enabled;
-	bool broken;		/* malformed; latched until the next start */
-	bool running;		/* counted in vhost->num_running */
-	bool seen_chain;	/* since the start */
+	bool broken;		  /* malformed; latched until the next start */
+	bool running;		  /* counted in vhost->num_running */
+	bool seen_chain;	  /* since the start */
 	unsigned int empty_kicks; /* since the start, without any chain */
 	sd_event_source *kick_source;
 	sd_event_source *drain_source; /* more to do, after others had a turn */
@@ -44,25 +44,26 @@ struct queue {
 struct vhost {
 	sd_event *event;
 	struct vm *vm;
-	int listen_fd;		/* -EBADF when one connection was handed in */
+	int listen_fd; /* -EBADF when one connection was handed in */
 	sd_event_source *listen_source;
 	struct vhost_stats stats;
 
 	/* The session: all below is fresh for each front-end. */
-	int fd;			/* -EBADF: nobody is connected */
+	int fd; /* -EBADF: nobody is connected */
 	sd_event_source *source;
 	struct message in;
 	struct message_out out;
-	uint64_t features;	/* acknowledged */
+	uint64_t features; /* acknowledged */
 	uint64_t protocol_features;
 	struct regions mem;
-	bool told_unshared;	/* that guest memory is not shared */
+	bool told_unshared; /* that guest memory is not shared */
 
 	/* The channel on which we speak first */
 	int channel_fd;
 	sd_event_source *channel_source;
 	struct message_out channel_out;
 	sd_event_source *config_source; /* a change is to be announced */
+	bool config_changed;		/* and was not announced yet */
 
 	uint16_t num_queues;
 	unsigned int num_running;
@@ -98,11 +99,11 @@ void queue_memory_changed(struct queue *q);
 /* --- dispatch.c --- */
 
 struct reply {
-	bool wanted;		/* the message has an answer of its own */
+	bool wanted; /* the message has an answer of its own */
 	union vhost_user_payload body;
 	size_t size;
-	const char *why;	/* of a refusal, or NULL */
-	bool fatal;		/* refused, and there is no way to say so */
+	const char *why; /* of a refusal, or NULL */
+	bool fatal;	 /* refused, and there is no way to say so */
 };
 
 /*
@@ -117,5 +118,8 @@ int dispatch_message(struct vhost *vhost, struct message *msg,
 
 /* Takes ownership of @fd, a connected stream socket, for our own messages. */
 int backend_set_channel(struct vhost *vhost, int fd);
+
+/* Announces a change of the configuration that waits for a running queue. */
+void backend_announce(struct vhost *vhost);
 
 #endif

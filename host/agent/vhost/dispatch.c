@@ -26,7 +26,7 @@
 
 #define BIT(n) (1ULL << (n))
 
-#define PROTOCOL_FEATURES                         \
+#define PROTOCOL_FEATURES                          \
 	(BIT(VHOST_USER_PROTOCOL_F_MQ) |           \
 	 BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |    \
 	 BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |  \
@@ -285,8 +285,8 @@ static int take_vring_fd(struct vhost *vhost, struct message *msg,
 	bool no_fd = msg->body.u64 & VHOST_USER_VRING_NOFD;
 	struct queue *q;
 
-	if (msg->body.u64 & ~(uint64_t)(VHOST_USER_VRING_INDEX |
-					VHOST_USER_VRING_NOFD))
+	if (msg->body.u64 &
+	    ~(uint64_t)(VHOST_USER_VRING_INDEX | VHOST_USER_VRING_NOFD))
 		return refuse(reply, EINVAL, "unknown flags");
 	q = find_queue(vhost, msg->body.u64 & VHOST_USER_VRING_INDEX);
 	if (!q)
@@ -389,7 +389,7 @@ static int do_get_config(struct vhost *vhost, struct message *msg,
 	struct vhost_user_config *answer = &reply->body.config;
 
 	reply->wanted = true;
-	reply->size = 0;	/* which means an error */
+	reply->size = 0; /* which means an error */
 	if (msg->head.size < VHOST_USER_CONFIG_HEAD)
 		return refuse(reply, EINVAL, "payload too short");
 	if (asked->size > VHOST_USER_CONFIG_MAX ||
@@ -435,14 +435,14 @@ static int do_reset_device(struct vhost *vhost, struct message *msg,
 struct handler {
 	int (*fn)(struct vhost *vhost, struct message *msg,
 		  struct reply *reply);
-	uint32_t size;		/* of the payload, or SIZE_ANY: fn looks */
+	uint32_t size; /* of the payload, or SIZE_ANY: fn looks */
 	uint8_t fds_min;
 	uint8_t fds_max;
-	bool answers;		/* the front-end waits for its answer */
+	bool answers; /* the front-end waits for its answer */
 };
 
-#define STATE sizeof(struct vhost_user_vring_state)
-#define ADDR sizeof(struct vhost_user_vring_addr)
+#define STATE  sizeof(struct vhost_user_vring_state)
+#define ADDR   sizeof(struct vhost_user_vring_addr)
 #define REGION sizeof(struct vhost_user_mem_reg)
 
 static const struct handler handlers[] = {

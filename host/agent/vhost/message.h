@@ -15,27 +15,27 @@
 struct message {
 	struct vhost_user_header head;
 	union vhost_user_payload body;
-	size_t received;	/* bytes of both, so far */
+	size_t received; /* bytes of both, so far */
 	int fds[VHOST_USER_FDS_MAX];
-	unsigned int num_fds;	/* fds[0 ... num_fds - 1] are owned */
+	unsigned int num_fds; /* fds[0 ... num_fds - 1] are owned */
 };
 
 /* A reply on its way out. */
 struct message_out {
 	uint8_t bytes[sizeof(struct vhost_user_header) +
 		      sizeof(union vhost_user_payload)];
-	size_t size;		/* 0: nothing to send */
+	size_t size; /* 0: nothing to send */
 	size_t sent;
 };
 
 /* What message_receive() says when it is not an error of ours. */
 enum message_verdict {
 	MESSAGE_COMPLETE = 0,
-	MESSAGE_AGAIN,		/* nothing more to read at the moment */
-	MESSAGE_CLOSED,		/* the peer hung up between two messages */
-	MESSAGE_CUT,		/* ... in the middle of one */
+	MESSAGE_AGAIN,	/* nothing more to read at the moment */
+	MESSAGE_CLOSED, /* the peer hung up between two messages */
+	MESSAGE_CUT,	/* ... in the middle of one */
 	MESSAGE_BAD_VERSION,
-	MESSAGE_BAD_FLAGS,	/* a reply where a request belongs */
+	MESSAGE_BAD_FLAGS, /* a reply where a request belongs */
 	MESSAGE_TOO_LONG,
 	MESSAGE_TOO_MANY_FDS,
 };

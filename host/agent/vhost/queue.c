@@ -62,6 +62,7 @@ static void queue_update(struct queue *q)
 	if (running) {
 		if (vhost->num_running++ == 0)
 			vm_queues_start(vhost->vm);
+		backend_announce(vhost);
 		/* What was made available before is served without a kick. */
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_ONESHOT);
@@ -137,8 +138,8 @@ static unsigned int serve_chains(struct queue *q, unsigned int budget,
 
 	*ret_verdict = VIRTQ_OK;
 	while (done < budget) {
-		*ret_verdict = virtq_pop(&q->ring, &q->vhost->mem,
-					 &q->vhost->chain);
+		*ret_verdict =
+			virtq_pop(&q->ring, &q->vhost->mem, &q->vhost->chain);
 		if (*ret_verdict != VIRTQ_OK)
 			break;
 		serve_chain(q);

@@ -29,8 +29,8 @@ struct region {
 	uint64_t gpa;
 	uint64_t size;
 	uint64_t user;
-	uint8_t *here;		/* of gpa */
-	void *map;		/* what mmap() gave */
+	uint8_t *here; /* of gpa */
+	void *map;     /* what mmap() gave */
 	size_t map_size;
 };
 
@@ -81,7 +81,8 @@ static int region_map(const struct vhost_user_region *region, int fd,
 	    !range_last(region->offset, region->size, &last))
 		return EINVAL;
 	if (!is_aligned(region->gpa | region->size | region->user |
-			region->offset, 4096))
+				region->offset,
+			4096))
 		return EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;

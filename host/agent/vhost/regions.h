@@ -12,13 +12,13 @@
 #include "vhost/protocol.h"
 
 /* Slots that GET_MAX_MEM_SLOTS announces */
-#define REGIONS_MAX	512
+#define REGIONS_MAX 512
 
 struct region;
 
 /* All zero is an empty table. */
 struct regions {
-	struct region *list;	/* sorted by guest-physical address */
+	struct region *list; /* sorted by guest-physical address */
 	size_t count;
 };
 
@@ -38,8 +38,7 @@ int regions_add(struct regions *mem, const struct vhost_user_region *region,
  * Unmaps the region with the place, size and user address of @region. 0, or
  * the verdict ENOENT.
  */
-int regions_remove(struct regions *mem,
-		   const struct vhost_user_region *region);
+int regions_remove(struct regions *mem, const struct vhost_user_region *region);
 
 /* [user, user + size) of the front-end here, if within one region, or NULL. */
 void *regions_user(const struct regions *mem, uint64_t user, uint64_t size);

@@ -14,10 +14,10 @@ struct vm;
 struct vhost_stats {
 	uint64_t connections;
 	uint64_t messages;
-	uint64_t errors;		/* messages refused */
-	uint64_t kicks;			/* eventfd wake-ups */
-	uint64_t requests;		/* chains popped */
-	uint64_t broken_queues;		/* queues stopped as malformed */
+	uint64_t errors;	/* messages refused */
+	uint64_t kicks;		/* eventfd wake-ups */
+	uint64_t requests;	/* chains popped */
+	uint64_t broken_queues; /* queues stopped as malformed */
 };
 
 /*

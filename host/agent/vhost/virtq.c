@@ -27,9 +27,9 @@
 #include "lib/macros.h"
 
 /* Each field of guest memory is read or written by exactly one access. */
-#define load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define load(p)		    __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acquire(p)	    __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store(p, v)	    __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 static const char *const verdict_words[] = {
@@ -190,8 +190,8 @@ int virtq_pop(struct virtq *vq, const struct regions *mem,
 		return VIRTQ_EMPTY;
 	if ((uint16_t)(avail - vq->last_avail) > vq->size)
 		return VIRTQ_BAD_INDEX;
-	head = le16toh(load(
-		&vq->avail_ring->ring[vq->last_avail & (vq->size - 1)]));
+	head = le16toh(
+		load(&vq->avail_ring->ring[vq->last_avail & (vq->size - 1)]));
 	r = walk_chain(vq, mem, head, ret);
 	if (r == VIRTQ_OK)
 		vq->last_avail++;

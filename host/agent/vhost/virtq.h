@@ -16,13 +16,13 @@
 struct regions;
 
 /* Longest ring that we serve; a power of two. */
-#define VIRTQ_SIZE_MAX	1024
+#define VIRTQ_SIZE_MAX 1024
 
 struct virtq {
-	uint16_t size;		/* descriptors; 0: not known yet */
-	uint16_t last_avail;	/* the next available entry to take */
-	uint16_t used;		/* the next used entry to write */
-	uint64_t desc_user;	/* addresses in the front-end */
+	uint16_t size;	     /* descriptors; 0: not known yet */
+	uint16_t last_avail; /* the next available entry to take */
+	uint16_t used;	     /* the next used entry to write */
+	uint64_t desc_user;  /* addresses in the front-end */
 	uint64_t avail_user;
 	uint64_t used_user;
 	struct vring_desc *desc; /* here; all three NULL if not resolved */
@@ -39,10 +39,10 @@ struct virtq_piece {
 /* A chain that was taken from the ring, and has not been put back yet. */
 struct virtq_chain {
 	uint16_t head;
-	uint16_t num_readable;	/* pieces[0 ... num_readable - 1] */
-	uint16_t num_pieces;	/* the others are writable */
-	uint64_t readable;	/* bytes */
-	uint64_t writable;	/* bytes */
+	uint16_t num_readable; /* pieces[0 ... num_readable - 1] */
+	uint16_t num_pieces;   /* the others are writable */
+	uint64_t readable;     /* bytes */
+	uint64_t writable;     /* bytes */
 	struct virtq_piece pieces[VIRTQ_SIZE_MAX];
 };
 
