@@ -46,8 +46,7 @@ static void on_work_pending(void *userdata)
 {
 	struct agent *agent = userdata;
 
-	(void)sd_event_source_set_enabled(agent->work_source,
-					  SD_EVENT_ONESHOT);
+	(void)sd_event_source_set_enabled(agent->work_source, SD_EVENT_ONESHOT);
 }
 
 /* A piece of deferred work between other events, until all is done. */
@@ -115,7 +114,8 @@ static int open_type1(struct agent *agent)
 	else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return log_err_errno(errno, "container-fd=%d", fd);
 	if (fd < 0)
-		return log_err_errno(errno, "cannot open " VFIO_CONTAINER ": "
+		return log_err_errno(errno,
+				     "cannot open " VFIO_CONTAINER ": "
 				     "is the module vfio loaded, and may this "
 				     "user open it?");
 	r = type1_new(fd, &agent->iommu);

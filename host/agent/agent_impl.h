@@ -23,12 +23,12 @@ struct agent_device {
 struct agent {
 	const struct agent_config *config;
 	sd_event *event;
-	sd_event_source *work_source;	/* runs vm_work() */
-	struct iommu *iommu;		/* owned by vm, once there is one */
+	sd_event_source *work_source; /* runs vm_work() */
+	struct iommu *iommu;	      /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;
 	size_t num_devices;
-	struct vhost *vhost;		/* NULL: no way for a driver */
+	struct vhost *vhost; /* NULL: no way for a driver */
 	struct socket_name vhost_name;
 	struct control *control;
 	struct socket_name control_name;

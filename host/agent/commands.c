@@ -106,8 +106,7 @@ static int cmd_quota(void *userdata, const char *arg, FILE *out,
 		log_info("quota is %" PRIu64 " bytes now", quota);
 	}
 	vm_get_stats(agent->vm, &stats);
-	fprintf(out,
-		"{\"quota\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64 "}",
+	fprintf(out, "{\"quota\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64 "}",
 		stats.quota, stats.mapped_bytes);
 	return 0;
 }
@@ -157,8 +156,8 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		", \"iommu\": \"%s\", \"queues\": %u, \"max_ranges\": %u"
 		", \"vm_tag\": %" PRIu32 ", \"vhost\": {\"queues\": %u",
 		config->iommu == CONFIG_IOMMU_NULL ? "null" : "type1",
-		config->vm.num_queues, config->vm.max_ranges,
-		vm_tag(agent->vm), config->vm.num_queues);
+		config->vm.num_queues, config->vm.max_ranges, vm_tag(agent->vm),
+		config->vm.num_queues);
 	write_socket(out, &config->vhost);
 	fprintf(out, "}, \"devices\": [");
 	for (size_t i = 0; i < config->num_devices; i++) {

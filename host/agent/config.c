@@ -25,8 +25,8 @@
 #include "lib/macros.h"
 #include "lib/parse.h"
 
-#define QUEUES_MAX	64
-#define RANGES_MAX	4096
+#define QUEUES_MAX 64
+#define RANGES_MAX 4096
 
 struct option {
 	const char *key;
@@ -316,8 +316,8 @@ static const struct option options[] = {
 	{ "granule", "SIZE", set_granule,
 	  "unit of mapping, a power of two from 4K to 2M (default 64K)",
 	  false },
-	{ "strategy", "NAME", set_strategy,
-	  "on-demand (default) or direct-map", false },
+	{ "strategy", "NAME", set_strategy, "on-demand (default) or direct-map",
+	  false },
 	{ "fallback", "NAME", set_fallback,
 	  "without a guest driver: deny (default) or direct", false },
 	{ "policy", "NAME", set_policy, "who is evicted: clock (default)",

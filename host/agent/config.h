@@ -20,40 +20,40 @@ enum config_iommu {
 
 /* Where a server listens: a path, or a descriptor that was handed in. */
 struct config_socket {
-	char *path;		/* NULL: not by path */
-	int fd;			/* -EBADF: not by descriptor */
+	char *path; /* NULL: not by path */
+	int fd;	    /* -EBADF: not by descriptor */
 };
 
 struct config_device {
-	char *bdf;		/* full form; NULL: the null device */
+	char *bdf; /* full form; NULL: the null device */
 	struct config_socket socket;
-	uint32_t endpoint;	/* 0: by position, from 1 */
-	int group_fd;		/* -EBADF: opened by path */
-	int device_fd;		/* -EBADF: taken from the group */
+	uint32_t endpoint; /* 0: by position, from 1 */
+	int group_fd;	   /* -EBADF: opened by path */
+	int device_fd;	   /* -EBADF: taken from the group */
 };
 
 struct agent_config {
 	char *name;
-	struct vm_config vm;	/* .policy points to `policy` below */
+	struct vm_config vm; /* .policy points to `policy` below */
 	char *policy;
 	bool has_quota;
 	enum config_iommu iommu;
-	uint64_t null_entries;	/* limits of the null backend; 0: none */
+	uint64_t null_entries; /* limits of the null backend; 0: none */
 	uint64_t null_bytes;
 	struct config_device *devices;
 	size_t num_devices;
 	struct config_socket vhost;
 	struct config_socket control;
-	int container_fd;	/* -EBADF: opened by path */
-	mode_t socket_mode;	/* of all sockets but control's */
-	uid_t socket_uid;	/* (uid_t)-1: as it comes */
-	gid_t socket_gid;	/* (gid_t)-1: as it comes */
+	int container_fd;   /* -EBADF: opened by path */
+	mode_t socket_mode; /* of all sockets but control's */
+	uid_t socket_uid;   /* (uid_t)-1: as it comes */
+	gid_t socket_gid;   /* (gid_t)-1: as it comes */
 	int log_level;
 };
 
 /* Where a setting comes from, for messages. */
 struct config_place {
-	const char *file;	/* NULL: the command line */
+	const char *file; /* NULL: the command line */
 	unsigned int line;
 };
 

@@ -20,8 +20,8 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
-#define LINE_MAX_BYTES	4096
-#define LINES_MAX	10000
+#define LINE_MAX_BYTES 4096
+#define LINES_MAX      10000
 
 /* Keys seen so far, with their lines, to find what was given twice. */
 struct seen {

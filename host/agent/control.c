@@ -30,16 +30,16 @@
 #include "lib/log.h"
 #include "lib/macros.h"
 
-#define CLIENTS_MAX	8
-#define LINE_SIZE	256
+#define CLIENTS_MAX 8
+#define LINE_SIZE   256
 
 struct client {
 	struct control *control;
-	int fd;			/* -EBADF: not in use */
+	int fd; /* -EBADF: not in use */
 	sd_event_source *source;
 	char line[LINE_SIZE];
-	size_t len;		/* bytes in `line` */
-	bool too_long;		/* the line is; skip to its end */
+	size_t len;    /* bytes in `line` */
+	bool too_long; /* the line is; skip to its end */
 	char *answer;
 	size_t answer_size;
 	size_t answer_sent;
@@ -271,8 +271,10 @@ static int on_connect(sd_event_source *s, int listen_fd, uint32_t revents,
 	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			log_ratelimited(LOG_WARNING, "control: cannot accept: "
-					"%s", strerror(errno));
+			log_ratelimited(LOG_WARNING,
+					"control: cannot accept: "
+					"%s",
+					strerror(errno));
 		return 0;
 	}
 	for (size_t i = 0; i < CLIENTS_MAX && !client; i++)

@@ -20,8 +20,7 @@ struct control_verb {
 	 * or returns a negative errno with *@why set to words (or NULL: the
 	 * error's own). What was written then is dropped.
 	 */
-	int (*fn)(void *userdata, const char *arg, FILE *out,
-		  const char **why);
+	int (*fn)(void *userdata, const char *arg, FILE *out, const char **why);
 };
 
 /*

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* Writes @s as a JSON string; bytes that are not printable ASCII are escaped. */
+/* Writes @s as a JSON string; escapes all but printable ASCII. */
 void json_out_string(FILE *out, const char *s);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * memlock.c - the kernel's limit of locked memory against the quota
  *
- * Owns: this process's soft RLIMIT_MEMLOCK. The limit is the second, independent
- * guard of the quota; too low, it turns into failed mappings (status LIMIT), so
- * it is worth a word at start.
+ * Owns: this process's soft RLIMIT_MEMLOCK. The limit is the second and
+ * independent guard of the quota; too low, it turns into failed mappings (status
+ * LIMIT), so it is worth a word at start.
  *
  * Locks: none. In a request's way: not.
  */

@@ -6,11 +6,14 @@
  * --version) and the order in which file and command line are read: the file
  * first, so that the command line wins.
  *
+ * Invariant: nothing is set before the whole line was understood.
+ *
  * Locks: none. In a request's way: not.
  */
 #include "options.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,15 +45,30 @@ static void print_help(void)
 
 /* One option of the command line, cut into its parts. */
 struct arg {
-	const char *key;	/* without the dashes; in `buf` */
-	const char *value;	/* behind '=', or NULL */
-	char *buf;
+	char *key;	   /* without the dashes; owned */
+	const char *value; /* in argv; NULL: none, or not yet */
 };
 
-/* Cuts "--key" or "--key=value". -EINVAL for other words, logged. */
-static int cut_arg(const char *word, struct arg *ret)
+/* The command line, read from left to right. */
+struct line {
+	char **words; /* that are left */
+	int count;
+	const char *config_path;
+	struct arg *settings; /* in their order */
+	size_t num_settings;
+};
+
+static void line_done(struct line *line)
 {
-	char *equals;
+	for (size_t i = 0; i < line->num_settings; i++)
+		free(line->settings[i].key);
+	free(line->settings);
+}
+
+/* Cuts "--key" or "--key=value". -EINVAL for other words, logged. */
+static int cut_word(const char *word, struct arg *ret)
+{
+	const char *equals;
 
 	if (strncmp(word, "--", 2) != 0 || word[2] == '\0') {
 		log_err("command line: %s: expected an option, --key=value; "
@@ -58,15 +76,12 @@ static int cut_arg(const char *word, struct arg *ret)
 			word);
 		return -EINVAL;
 	}
-	ret->buf = strdup(word + 2);
-	if (!ret->buf)
-		return -ENOMEM;
-	equals = strchr(ret->buf, '=');
-	if (equals)
-		*equals++ = '\0';
-	ret->key = ret->buf;
-	ret->value = equals;
-	return 0;
+	word += 2;
+	equals = strchr(word, '=');
+	ret->key =
+		strndup(word, equals ? (size_t)(equals - word) : strlen(word));
+	ret->value = equals ? equals + 1 : NULL;
+	return ret->key ? 0 : -ENOMEM;
 }
 
 static bool is_flag(const char *key)
@@ -75,132 +90,141 @@ static bool is_flag(const char *key)
 	       strcmp(key, "version") == 0;
 }
 
-/*
- * Reads the option at argv[*i], with its value, which may be the next word, and
- * moves *@i behind it. @ret->buf is the caller's to free.
- */
-static int next_arg(int argc, char **argv, int *i, struct arg *ret)
+/* Takes the value of @arg, which may be the next word. */
+static int take_value(struct line *line, struct arg *arg)
 {
-	int r = cut_arg(argv[(*i)++], ret);
-
-	if (r < 0)
-		return r;
-	if (is_flag(ret->key)) {
-		if (!ret->value)
+	if (is_flag(arg->key)) {
+		if (!arg->value)
 			return 0;
-		log_err("command line: --%s takes no value", ret->key);
+		log_err("command line: --%s takes no value", arg->key);
 		return -EINVAL;
 	}
-	if (ret->value)
+	if (arg->value)
 		return 0;
-	if (*i >= argc) {
-		log_err("command line: --%s: expected a value", ret->key);
+	if (line->count == 0) {
+		log_err("command line: --%s: expected a value", arg->key);
 		return -EINVAL;
 	}
-	ret->value = argv[(*i)++];
+	arg->value = *line->words++;
+	line->count--;
 	return 0;
 }
 
-/* Handles what is not a setting. 0: it is one; 1: done; negative errno. */
-static int take_special(const struct arg *arg, char **argv, int argc, int i,
-			const char **config_path, struct options *ret)
+static int take_config(struct line *line, const char *path)
 {
+	if (line->config_path) {
+		log_err("command line: --config is given twice");
+		return -EINVAL;
+	}
+	line->config_path = path;
+	return 0;
+}
+
+/* All words behind the path are the command. */
+static int take_query(struct line *line, const char *path, struct options *ret)
+{
+	if (line->count == 0) {
+		log_err("command line: --query %s: expected a command behind "
+			"it, such as stats",
+			path);
+		return -EINVAL;
+	}
+	ret->mode = OPTIONS_QUERY;
+	ret->query_path = path;
+	ret->query_words = line->words;
+	ret->query_count = line->count;
+	return 0;
+}
+
+/* Keeps a setting until the file has been read. Takes @arg->key. */
+static int keep_setting(struct line *line, struct arg *arg)
+{
+	struct arg *settings;
+
+	settings = realloc(line->settings,
+			   (line->num_settings + 1) * sizeof(*settings));
+	if (!settings)
+		return -ENOMEM;
+	line->settings = settings;
+	settings[line->num_settings++] = (struct arg){
+		.key = steal_ptr(arg->key),
+		.value = arg->value,
+	};
+	return 0;
+}
+
+static int take_arg(struct line *line, struct arg *arg, struct options *ret)
+{
+	if (strcmp(arg->key, "config") == 0)
+		return take_config(line, arg->value);
+	if (strcmp(arg->key, "query") == 0)
+		return take_query(line, arg->value, ret);
+	if (strcmp(arg->key, "check") == 0) {
+		ret->mode = OPTIONS_CHECK;
+		return 0;
+	}
 	if (strcmp(arg->key, "help") == 0) {
 		print_help();
 		ret->mode = OPTIONS_EXIT;
-	} else if (strcmp(arg->key, "version") == 0) {
-		printf("pvdma-agent %s\n", PVDMA_VERSION);
-		ret->mode = OPTIONS_EXIT;
-	} else if (strcmp(arg->key, "check") == 0) {
-		ret->mode = OPTIONS_CHECK;
-	} else if (strcmp(arg->key, "config") == 0) {
-		if (*config_path) {
-			log_err("command line: --config is given twice");
-			return -EINVAL;
-		}
-		/* arg->value may lie in a buffer that goes: look in argv. */
-		*config_path = argv[i - 1];
-		if (strncmp(*config_path, "--config=", 9) == 0)
-			*config_path += 9;
-	} else if (strcmp(arg->key, "query") == 0) {
-		ret->query_path = argv[i - 1];
-		if (strncmp(ret->query_path, "--query=", 8) == 0)
-			ret->query_path += 8;
-		ret->query_words = argv + i;
-		ret->query_count = argc - i;
-		ret->mode = OPTIONS_QUERY;
-	} else {
 		return 0;
 	}
-	return 1;
+	if (strcmp(arg->key, "version") == 0) {
+		printf("pvdma-agent %s\n", PVDMA_VERSION);
+		ret->mode = OPTIONS_EXIT;
+		return 0;
+	}
+	return keep_setting(line, arg);
 }
 
-/*
- * One pass over the command line: the first looks for what is not a setting,
- * the second (@config not NULL) takes the settings.
- */
-static int pass(int argc, char **argv, struct agent_config *config,
-		const char **config_path, struct options *ret)
+/* Reads words until none is left, or the mode says that no more matter. */
+static int read_line(struct line *line, struct options *ret)
+{
+	int r = 0;
+
+	while (r == 0 && line->count > 0 && ret->mode != OPTIONS_EXIT &&
+	       ret->mode != OPTIONS_QUERY) {
+		struct arg arg = { 0 };
+
+		line->count--;
+		r = cut_word(*line->words++, &arg);
+		if (r == 0)
+			r = take_value(line, &arg);
+		if (r == 0)
+			r = take_arg(line, &arg, ret);
+		free(arg.key);
+	}
+	return r;
+}
+
+/* The file's settings, then those of the line; goes on after an error. */
+static int apply(const struct line *line, struct agent_config *config)
 {
 	static const struct config_place place = { 0 };
-	const char *ignored = NULL;
-	struct options again = { 0 };
-	int ret_errno = 0;
+	int ret = 0, r;
 
-	for (int i = 1; i < argc;) {
-		_cleanup_(cleanup_free) char *buf = NULL;
-		struct arg arg = { 0 };
-		int r = next_arg(argc, argv, &i, &arg);
-
-		buf = arg.buf;
-		if (r < 0)
-			return r;
-		r = take_special(&arg, argv, argc, i,
-				 config ? &ignored : config_path,
-				 config ? &again : ret);
-		if (r < 0)
-			return r;
-		if (ret->mode == OPTIONS_EXIT || ret->mode == OPTIONS_QUERY)
-			return 0;
-		if (r == 0 && config) {
-			r = config_set(config, &place, arg.key, arg.value);
-			if (r < 0)
-				ret_errno = r;
-		}
+	if (line->config_path)
+		ret = config_load(config, line->config_path);
+	for (size_t i = 0; i < line->num_settings; i++) {
+		r = config_set(config, &place, line->settings[i].key,
+			       line->settings[i].value);
+		if (ret == 0)
+			ret = r;
 	}
-	return ret_errno;
+	return ret < 0 ? ret : config_finish(config);
 }
 
 int options_parse(int argc, char **argv, struct agent_config *config,
 		  struct options *ret)
 {
-	const char *config_path = NULL;
-	int r, ret_errno = 0;
+	struct line line = { .words = argv + 1, .count = argc - 1 };
+	int r;
 
 	*ret = (struct options){ .mode = OPTIONS_RUN };
-	r = pass(argc, argv, NULL, &config_path, ret);
-	if (r < 0)
-		return r;
-	if (ret->mode == OPTIONS_EXIT)
-		return 0;
-	if (ret->mode == OPTIONS_QUERY) {
-		if (ret->query_count > 0)
-			return 0;
-		log_err("command line: --query %s: expected a command behind "
-			"it, such as stats",
-			ret->query_path);
+	if (argc < 1)
 		return -EINVAL;
-	}
-	if (config_path) {
-		ret_errno = config_load(config, config_path);
-		if (ret_errno < 0 && ret_errno != -EINVAL &&
-		    ret_errno != -ENOENT)
-			return ret_errno;
-	}
-	r = pass(argc, argv, config, NULL, ret);
-	if (r < 0)
-		return r;
-	if (ret_errno < 0)
-		return ret_errno;
-	return config_finish(config);
+	r = read_line(&line, ret);
+	if (r == 0 && (ret->mode == OPTIONS_RUN || ret->mode == OPTIONS_CHECK))
+		r = apply(&line, config);
+	line_done(&line);
+	return r;
 }

@@ -9,15 +9,15 @@ struct agent_config;
 
 enum options_mode {
 	OPTIONS_RUN,
-	OPTIONS_CHECK,		/* judge the configuration and exit */
-	OPTIONS_QUERY,		/* send one command to a running agent */
-	OPTIONS_EXIT,		/* --help or --version: was printed */
+	OPTIONS_CHECK, /* judge the configuration and exit */
+	OPTIONS_QUERY, /* send one command to a running agent */
+	OPTIONS_EXIT,  /* --help or --version: was printed */
 };
 
 struct options {
 	enum options_mode mode;
 	const char *query_path;
-	char **query_words;	/* of the command; into argv */
+	char **query_words; /* of the command; into argv */
 	int query_count;
 };
 

@@ -28,7 +28,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
-#define BACKLOG	128
+#define BACKLOG 128
 
 static int make_address(const char *path, struct sockaddr_un *ret)
 {
@@ -77,10 +77,10 @@ static bool is_dead_socket(const char *path)
 	       errno == ECONNREFUSED;
 }
 
-/* A place for a socket: its directory, its name there, and one to begin with. */
+/* A place for a socket: its directory, its name, and one to begin with. */
 struct place {
 	int dir;
-	const char *name;	/* in the caller's path */
+	const char *name; /* in the caller's path */
 	char temporary[80];
 };
 
@@ -129,8 +129,10 @@ static int set_access(const struct place *place,
 	if ((access->uid != (uid_t)-1 || access->gid != (gid_t)-1) &&
 	    fchownat(place->dir, place->temporary, access->uid, access->gid,
 		     AT_SYMLINK_NOFOLLOW) < 0)
-		return log_err_errno(errno, "cannot give the socket %s to its "
-				     "owner (socket-owner)", place->name);
+		return log_err_errno(errno,
+				     "cannot give the socket %s to its "
+				     "owner (socket-owner)",
+				     place->name);
 	if (fchmodat(place->dir, place->temporary, access->mode, 0) < 0)
 		return log_err_errno(errno, "cannot set the mode of %s",
 				     place->name);

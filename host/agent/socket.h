@@ -9,8 +9,8 @@
 
 struct socket_access {
 	mode_t mode;
-	uid_t uid;	/* (uid_t)-1: as it comes */
-	gid_t gid;	/* (gid_t)-1: as it comes */
+	uid_t uid; /* (uid_t)-1: as it comes */
+	gid_t gid; /* (gid_t)-1: as it comes */
 };
 
 /* A name that this process made, to be removed by it. All zero: none. */

@@ -25,46 +25,37 @@
 
 struct counter {
 	const char *name;
-	size_t offset;		/* of a uint64_t */
+	size_t offset; /* of a uint64_t */
 };
 
-#define COUNTER(type, member) { #member, offsetof(struct type, member) }
+#define COUNTER(type, member)                          \
+	{                                              \
+#member, offsetof(struct type, member) \
+	}
 
-#define ASSERT_COMPLETE(type, table)                             \
-	_Static_assert(ARRAY_SIZE(table) * sizeof(uint64_t) ==    \
-			       sizeof(struct type),               \
+#define ASSERT_COMPLETE(type, table)                           \
+	_Static_assert(ARRAY_SIZE(table) * sizeof(uint64_t) == \
+			       sizeof(struct type),            \
 		       "a counter is missing")
 
 static const struct counter vm_counters[] = {
-	COUNTER(vm_stats, requests),
-	COUNTER(vm_stats, map_requests),
-	COUNTER(vm_stats, map_granules),
-	COUNTER(vm_stats, map_present),
-	COUNTER(vm_stats, failed_requests),
-	COUNTER(vm_stats, failed_quota),
-	COUNTER(vm_stats, failed_limit),
-	COUNTER(vm_stats, evictions),
-	COUNTER(vm_stats, evicted_bytes),
-	COUNTER(vm_stats, evict_busy),
-	COUNTER(vm_stats, unmaps),
-	COUNTER(vm_stats, iommu_maps),
-	COUNTER(vm_stats, iommu_unmaps),
-	COUNTER(vm_stats, mapped_bytes),
-	COUNTER(vm_stats, mapped_peak),
-	COUNTER(vm_stats, extents),
-	COUNTER(vm_stats, leaves),
-	COUNTER(vm_stats, quota),
+	COUNTER(vm_stats, requests),	    COUNTER(vm_stats, map_requests),
+	COUNTER(vm_stats, map_granules),    COUNTER(vm_stats, map_present),
+	COUNTER(vm_stats, failed_requests), COUNTER(vm_stats, failed_quota),
+	COUNTER(vm_stats, failed_limit),    COUNTER(vm_stats, evictions),
+	COUNTER(vm_stats, evicted_bytes),   COUNTER(vm_stats, evict_busy),
+	COUNTER(vm_stats, unmaps),	    COUNTER(vm_stats, iommu_maps),
+	COUNTER(vm_stats, iommu_unmaps),    COUNTER(vm_stats, mapped_bytes),
+	COUNTER(vm_stats, mapped_peak),	    COUNTER(vm_stats, extents),
+	COUNTER(vm_stats, leaves),	    COUNTER(vm_stats, quota),
 	COUNTER(vm_stats, resets),
 };
 ASSERT_COMPLETE(vm_stats, vm_counters);
 
 static const struct counter vhost_counters[] = {
-	COUNTER(vhost_stats, connections),
-	COUNTER(vhost_stats, messages),
-	COUNTER(vhost_stats, errors),
-	COUNTER(vhost_stats, kicks),
-	COUNTER(vhost_stats, requests),
-	COUNTER(vhost_stats, broken_queues),
+	COUNTER(vhost_stats, connections), COUNTER(vhost_stats, messages),
+	COUNTER(vhost_stats, errors),	   COUNTER(vhost_stats, kicks),
+	COUNTER(vhost_stats, requests),	   COUNTER(vhost_stats, broken_queues),
 };
 ASSERT_COMPLETE(vhost_stats, vhost_counters);
 
@@ -137,8 +128,10 @@ void stats_json_process(FILE *out)
 		private = status_bytes(status, "RssAnon");
 	}
 	(void)getrlimit(RLIMIT_MEMLOCK, &limit);
-	fprintf(out, "{\"locked\": %" PRIu64 ", \"private\": %" PRIu64
-		", \"limit\": ", locked, private);
+	fprintf(out,
+		"{\"locked\": %" PRIu64 ", \"private\": %" PRIu64
+		", \"limit\": ",
+		locked, private);
 	if (limit.rlim_cur == RLIM_INFINITY)
 		fprintf(out, "-1}");
 	else

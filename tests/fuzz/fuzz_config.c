@@ -51,7 +51,8 @@ static void check(const struct agent_config *config)
 	must(config->vm.max_ranges >= 1 && config->vm.max_ranges <= 4096,
 	     "max-ranges");
 	must(config->vm.policy == config->policy && config->policy, "policy");
-	must(config->num_devices >= 1 && config->num_devices <= VM_ENDPOINTS_MAX,
+	must(config->num_devices >= 1 &&
+		     config->num_devices <= VM_ENDPOINTS_MAX,
 	     "devices");
 	for (size_t i = 0; i < config->num_devices; i++)
 		check_device(config, i);

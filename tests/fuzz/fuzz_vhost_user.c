@@ -42,14 +42,14 @@
 #include "vhost/virtq.h"
 #include "vm.h"
 
-#define GUEST_SIZE (256u * 1024)
-#define USER	   0x7f0000000000ULL
-#define QUEUES	   2
-#define RING_SIZE  16
-#define RING_AT(q) (0x1000u + (q) * 0x1000u) /* avail 0x400, used 0x800 on */
-#define REQUEST_AT(q) (0x8000u + (q) * 0x1000u)
-#define FDS_MAX	   15
-#define TURNS_MAX  10000
+#define GUEST_SIZE    (256u * 1024)
+#define USER	      0x7f0000000000ULL
+#define QUEUES	      2
+#define RING_SIZE     16
+#define RING_AT(q)    (0x1000u + (q)*0x1000u) /* avail 0x400, used 0x800 on */
+#define REQUEST_AT(q) (0x8000u + (q)*0x1000u)
+#define FDS_MAX	      15
+#define TURNS_MAX     10000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

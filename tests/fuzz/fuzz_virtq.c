@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fuzzes the split virtqueue: host/agent/vhost/virtq.c over regions.c, against a
- * twin that is as simple as can be.
+ * Fuzzes the split virtqueue: host/agent/vhost/virtq.c over regions.c, against
+ * a twin that is as simple as can be.
  *
  * The input is a byte with log2 of the ring's size, two bytes with the position
  * to start from, and the content of guest memory, which begins with the ring.

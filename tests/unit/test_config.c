@@ -163,7 +163,8 @@ static void test_devices(void **state)
 	(void)snprintf(spec, sizeof(spec), "3:1f.7,socket=a,group-fd=%d", fd);
 	assert_int_equal(set(config, "device", spec), 0);
 	assert_int_equal(set(config, "device",
-			     "10000:e1:00.0,endpoint=0x10,socket=b"), 0);
+			     "10000:e1:00.0,endpoint=0x10,socket=b"),
+			 0);
 	assert_int_equal(config_finish(config), 0);
 	assert_string_equal(config->devices[0].bdf, "0000:03:1f.7");
 	assert_int_equal(config->devices[0].endpoint, 1);
@@ -194,8 +195,8 @@ static void test_rules(void **state)
 		config_done(config);
 		set_minimum(config);
 		assert_int_equal(config_finish(config), 0);
-		assert_int_equal(set(config, conflicts[i].key,
-				     conflicts[i].value), 0);
+		assert_int_equal(
+			set(config, conflicts[i].key, conflicts[i].value), 0);
 		assert_int_equal(config_finish(config), -EINVAL);
 	}
 }
@@ -246,7 +247,8 @@ static void test_file(void **state)
 	assert_int_equal(config->vm.max_ranges, 9);
 	assert_int_equal(load(config, "quota=1M\nquota=1M\n"), -EINVAL);
 	assert_int_equal(load(config, "device=null,socket=a\n"
-				      "device=null,socket=b\n"), 0);
+				      "device=null,socket=b\n"),
+			 0);
 	assert_int_equal(config->num_devices, 2);
 	assert_int_equal(config_load(config, "/nonexistent"), -ENOENT);
 }

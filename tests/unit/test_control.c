@@ -43,8 +43,7 @@ static int echo(void *userdata, const char *arg, FILE *out, const char **why)
 	return 0;
 }
 
-static int refuse(void *userdata, const char *arg, FILE *out,
-		  const char **why)
+static int refuse(void *userdata, const char *arg, FILE *out, const char **why)
 {
 	(void)userdata;
 	fprintf(out, "{\"half\": \"an answer, longer than the error is");
@@ -136,7 +135,8 @@ static void test_lines(void **state)
 	say(w, "ec");
 	say(w, "ho 1\necho");
 	say(w, " 2\necho 3\n");
-	assert_answer(w, "{\"arg\": \"1\"}\n{\"arg\": \"2\"}\n{\"arg\": \"3\"}\n");
+	assert_answer(w,
+		      "{\"arg\": \"1\"}\n{\"arg\": \"2\"}\n{\"arg\": \"3\"}\n");
 	assert_int_equal(w->calls, 3);
 }
 
@@ -242,14 +242,10 @@ static void test_json_string(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_arguments),
-		TEST(test_lines),
-		TEST(test_errors),
-		TEST(test_long_lines),
-		TEST(test_help),
-		TEST(test_last_line),
-		TEST(test_slow_reader),
-		cmocka_unit_test(test_json_string),
+		TEST(test_arguments),	TEST(test_lines),
+		TEST(test_errors),	TEST(test_long_lines),
+		TEST(test_help),	TEST(test_last_line),
+		TEST(test_slow_reader), cmocka_unit_test(test_json_string),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

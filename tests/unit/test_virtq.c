@@ -23,18 +23,18 @@
 #include "vhost/regions.h"
 #include "vhost/virtq.h"
 
-#define LOW	   0x0ULL
-#define LOW_SIZE   0x10000ULL
-#define HIGH	   0x100000ULL
-#define HIGH_SIZE  0x4000ULL
-#define USER	   0x555500000000ULL
-#define SIZE	   8u
+#define LOW	  0x0ULL
+#define LOW_SIZE  0x10000ULL
+#define HIGH	  0x100000ULL
+#define HIGH_SIZE 0x4000ULL
+#define USER	  0x555500000000ULL
+#define SIZE	  8u
 
 struct world {
 	struct regions mem;
 	struct virtq vq;
 	struct virtq_chain chain;
-	uint8_t *low;		/* guest memory as the guest sees it */
+	uint8_t *low; /* guest memory as the guest sees it */
 	uint8_t *high;
 	int fd;
 	struct vring_desc *desc;
@@ -78,8 +78,7 @@ static int setup(void **state)
 	*state = w;
 	return regions_add(&w->mem, &high, w->fd) ||
 	       regions_add(&w->mem, &low, w->fd) ||
-	       virtq_set_size(&w->vq, SIZE) ||
-	       !virtq_resolve(&w->vq, &w->mem);
+	       virtq_set_size(&w->vq, SIZE) || !virtq_resolve(&w->vq, &w->mem);
 }
 
 static int teardown(void **state)
@@ -145,8 +144,8 @@ static void test_copy_across(void **state)
 {
 	struct world *w = *state;
 	/* Right behind the low region, but elsewhere in the file. */
-	struct vhost_user_region next = region(LOW_SIZE, 0x1000,
-					       LOW_SIZE + 0x3000);
+	struct vhost_user_region next =
+		region(LOW_SIZE, 0x1000, LOW_SIZE + 0x3000);
 	uint8_t out[6] = { 0 };
 
 	assert_int_equal(regions_add(&w->mem, &next, w->fd), 0);
@@ -374,18 +373,12 @@ static void test_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_translate),
-		TEST(test_copy_across),
-		TEST(test_add_refuses),
-		TEST(test_add_read_only),
-		TEST(test_set_size),
-		TEST(test_resolve),
-		TEST(test_one_chain),
-		TEST(test_positions_wrap),
-		TEST(test_malformed),
-		TEST(test_longest_chain),
-		TEST(test_notifications),
-		cmocka_unit_test(test_words),
+		TEST(test_translate),	  TEST(test_copy_across),
+		TEST(test_add_refuses),	  TEST(test_add_read_only),
+		TEST(test_set_size),	  TEST(test_resolve),
+		TEST(test_one_chain),	  TEST(test_positions_wrap),
+		TEST(test_malformed),	  TEST(test_longest_chain),
+		TEST(test_notifications), cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
