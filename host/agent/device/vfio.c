@@ -143,6 +143,10 @@ static int read_info(struct vfio_device *vfio)
 		log_err("%s is no PCI device", vfio->dev.name);
 		return -ENODEV;
 	}
+	if (!(info.flags & VFIO_DEVICE_FLAGS_RESET))
+		log_warn("%s cannot be reset by itself: what a guest leaves in "
+			 "it, the next one finds",
+			 vfio->dev.name);
 	vfio->dev.info = (struct vfio_device_info){
 		.argsz = sizeof(info),
 		.flags = info.flags &
