@@ -8,6 +8,7 @@ import os
 import select
 import struct
 import sys
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -506,6 +507,28 @@ class TwoDevices(AgentTest):
         for _ in range(64):
             self.assertEqual(slow.receive().size, 32 + 256 * 1024)
         slow.get_info()
+
+    def test_flood_does_not_stall_the_other(self):
+        flooder, other = self.client(index=0), self.client(index=1)
+        body = struct.pack("=QII", 8, vu.BAR1, 4) + b"abcd"
+        batch = vu.HEADER.pack(1, vu.REGION_WRITE, 36, vu.NO_REPLY, 0) + body
+        stop = threading.Event()
+
+        def flood():
+            while not stop.is_set():
+                flooder.send_raw(batch * 100)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            start = time.monotonic()
+            for _ in range(50):
+                other.read(vu.CONFIG, 0, 4)
+            self.assertLess(time.monotonic() - start, 10)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(flooder.read(vu.BAR1, 8, 4), b"abcd")
 
 
 if __name__ == "__main__":
