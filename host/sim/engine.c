@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * engine.c - a trace through the real thing: the agent's VM, the guest's code
+ *
+ * Owns one run: VM, guest, meter, and the map calls that were refused, which
+ * come again as in replay.h. The agent's deferred work runs after each event of
+ * the trace, as its event loop would run it while nobody asks.
+ */
+#include "host/sim/engine.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "host/agent/iommu/iommu.h"
+#include "host/agent/vm.h"
+#include "host/lib/log.h"
+#include "host/lib/macros.h"
+#include "host/sim/guest.h"
+#include "host/sim/meter.h"
+#include "host/sim/waiting.h"
+
+#define QUEUES	   2
+#define MAX_RANGES 256
+/* The address space that a simulated guest may have, in bytes. */
+#define TOP_MAX (UINT64_C(1) << 42)
+
+enum map_state {
+	MAP_NEW,
+	MAP_HELD,
+	MAP_WAITS,
+	MAP_OVER,
+};
+
+struct engine {
+	const struct trace *trace;
+	const struct engine_config *config;
+	const struct cost_model *cost;
+	struct engine_result *result;
+	struct sim_guest *guest;
+	struct meter *meter;
+	struct vm *vm;
+	bool work;	 /* the agent wants vm_work() to run */
+	uint8_t *states; /* by map */
+	struct waiting waiting;
+};
+
+const struct engine_config engine_default = {
+	.granule_shift = 16,
+	.entries_max = 65535,
+};
+
+static void work_pending(void *userdata)
+{
+	struct engine *engine = userdata;
+
+	engine->work = true;
+}
+
+static bool holds(void *userdata, uint64_t granule)
+{
+	const struct engine *engine = userdata;
+
+	return sim_guest_holds(engine->guest, granule);
+}
+
+static double price(const struct engine *engine)
+{
+	struct meter_result sums;
+
+	meter_get(engine->meter, &sums);
+	return sums.us;
+}
+
+/* --- map calls --- */
+
+static const struct trace_segment *segments_of(const struct engine *engine,
+					       uint32_t map, uint32_t *ret_n)
+{
+	const struct trace_event *e = trace_map_of(engine->trace, map);
+
+	*ret_n = e->n_segments;
+	return &engine->trace->segments[e->segment];
+}
+
+/* All granules of a map are held: those mapped ahead have proved useful. */
+static void note_use(struct engine *engine, uint32_t map)
+{
+	unsigned int shift = engine->config->granule_shift;
+	uint32_t n;
+	const struct trace_segment *s = segments_of(engine, map, &n);
+
+	for (; n; n--, s++)
+		meter_use(engine->meter, s->addr >> shift,
+			  trace_segment_last(s) >> shift);
+}
+
+/* A driver's call, the first one or another try. 0, -ENOMEM: refused, -EIO. */
+static int try_map(struct engine *engine, uint32_t map)
+{
+	struct engine_result *result = engine->result;
+	double before = price(engine);
+	bool missed = false;
+	uint32_t n;
+	const struct trace_segment *s = segments_of(engine, map, &n);
+	struct sim_guest_stats was, is;
+	int r;
+
+	sim_guest_get_stats(engine->guest, &was);
+	r = sim_guest_map(engine->guest, s, n, &missed);
+	sim_guest_get_stats(engine->guest, &is);
+	if (missed && engine->states[map] == MAP_NEW)
+		result->waits++;
+	result->waited_us +=
+		price(engine) - before +
+		(double)(is.kicks - was.kicks) * engine->cost->round_trip_us;
+	if (!r) {
+		engine->states[map] = MAP_HELD;
+		note_use(engine, map);
+	} else if (r == -ENOMEM) {
+		result->refused++;
+		result->waited_us += engine->cost->retry_us;
+	} else {
+		log_err_errno(r, "map %u of the trace failed", map);
+		r = -EIO;
+	}
+	return r;
+}
+
+/* Bytes of the granules that a map touches, at most. */
+static bool can_fit(const struct engine *engine, uint32_t map)
+{
+	unsigned int shift = engine->config->granule_shift;
+	uint64_t granules = 0;
+	uint32_t n;
+	const struct trace_segment *s = segments_of(engine, map, &n);
+	uint64_t before = UINT64_MAX;
+
+	for (; n; n--, s++) {
+		uint64_t first = s->addr >> shift;
+		uint64_t last = trace_segment_last(s) >> shift;
+
+		granules += last - first + 1 - (first == before);
+		before = last;
+	}
+	return granules << shift <= engine->config->quota;
+}
+
+static int map_call(struct engine *engine, uint32_t map)
+{
+	int r = try_map(engine, map);
+
+	engine->result->map_calls++;
+	if (r != -ENOMEM)
+		return r;
+	if (can_fit(engine, map)) {
+		engine->states[map] = MAP_WAITS;
+		waiting_push(&engine->waiting, map);
+	} else {
+		engine->states[map] = MAP_OVER;
+		engine->result->unserved++;
+	}
+	return 0;
+}
+
+static int try_waiting(struct engine *engine)
+{
+	while (engine->waiting.head != WAITING_NONE) {
+		uint32_t map = engine->waiting.head;
+		int r;
+
+		waiting_remove(&engine->waiting, map);
+		r = try_map(engine, map);
+		if (!r)
+			continue;
+		waiting_push(&engine->waiting, map);
+		return r == -ENOMEM ? 0 : r;
+	}
+	return 0;
+}
+
+static int unmap_call(struct engine *engine, uint32_t map)
+{
+	uint8_t state = engine->states[map];
+	uint32_t n;
+	const struct trace_segment *s = segments_of(engine, map, &n);
+
+	engine->states[map] = MAP_OVER;
+	if (state == MAP_WAITS) {
+		waiting_remove(&engine->waiting, map);
+		engine->result->unserved++;
+	} else if (state == MAP_HELD) {
+		sim_guest_unmap(engine->guest, s, n);
+		return try_waiting(engine);
+	}
+	return 0;
+}
+
+static int replay(struct engine *engine)
+{
+	const struct trace *trace = engine->trace;
+	int r = 0;
+
+	for (size_t i = 0; i < trace->n_events && !r; i++) {
+		const struct trace_event *e = &trace->events[i];
+
+		r = e->n_segments ? map_call(engine, e->map) :
+				    unmap_call(engine, e->map);
+		if (engine->work) {
+			engine->work = false;
+			while (vm_work(engine->vm))
+				;
+		}
+	}
+	for (uint32_t m = engine->waiting.head; m != WAITING_NONE;
+	     m = engine->waiting.next[m])
+		engine->result->unserved++;
+	return r;
+}
+
+/* --- life --- */
+
+/* The end of the memory that the trace needs, in whole 2 MiB. */
+static uint64_t top_of(const struct trace *trace)
+{
+	uint64_t top = trace->info.memory;
+
+	for (size_t i = 0; i < trace->n_segments; i++)
+		top = max(top, trace_segment_last(&trace->segments[i]) + 1);
+	return align_up(max(top, UINT64_C(1)), UINT64_C(2) << 20);
+}
+
+static int start(struct engine *engine)
+{
+	const struct engine_config *config = engine->config;
+	struct vm_config vm_config = {
+		.quota = config->quota,
+		.granule_shift = (uint8_t)config->granule_shift,
+		.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
+		.fallback = VM_FALLBACK_DENY,
+		.policy = config->policy,
+		.num_queues = QUEUES,
+		.max_ranges = MAX_RANGES,
+	};
+	struct vm_notify notify = {
+		.work_pending = work_pending,
+		.userdata = engine,
+	};
+	uint64_t top = top_of(engine->trace), size;
+	int r;
+
+	if (top > TOP_MAX)
+		return -E2BIG;
+	r = sim_guest_new(top, config->granule_shift, &engine->guest);
+	if (r)
+		return r;
+	size = sim_guest_size(engine->guest);
+	r = meter_new(size, config->granule_shift, config->entries_max,
+		      engine->cost, holds, engine, &engine->meter);
+	if (r)
+		return r;
+	r = vm_new(&vm_config, meter_iommu(engine->meter), &notify,
+		   &engine->vm);
+	if (r) {
+		iommu_free(meter_iommu(engine->meter));
+		return r;
+	}
+	r = vm_memory_add(engine->vm, engine, 0, size,
+			  sim_guest_fd(engine->guest), 0,
+			  IOMMU_READ | IOMMU_WRITE);
+	if (!r)
+		r = vm_endpoint_add(engine->vm, 1);
+	if (r)
+		return r < 0 ? r : -EIO;
+	vm_set_features(engine->vm, vm_features(engine->vm));
+	vm_queues_start(engine->vm);
+	return sim_guest_start(engine->guest, engine->vm, MAX_RANGES);
+}
+
+static void finish(struct engine *engine)
+{
+	struct engine_result *result = engine->result;
+	struct sim_guest_stats guest;
+	struct meter_result sums;
+	struct vm_stats stats;
+
+	vm_get_stats(engine->vm, &stats);
+	sim_guest_get_stats(engine->guest, &guest);
+	meter_get(engine->meter, &sums);
+	result->requests = guest.requests;
+	result->evictions = stats.evictions;
+	result->mapped_bytes = sums.mapped_bytes;
+	result->bounced_bytes = guest.copied_bytes;
+	result->pinned_peak = sums.peak;
+	result->prefetched = sums.prefetched;
+	result->prefetch_used = sums.prefetch_used;
+	result->cost_us = sums.us +
+			  (double)guest.kicks * engine->cost->round_trip_us +
+			  (double)result->refused * engine->cost->retry_us +
+			  (double)result->unserved * engine->cost->failure_us +
+			  (double)guest.copied_bytes / 1024 *
+				  engine->cost->copy_us_per_kib;
+}
+
+int engine_run(const struct trace *trace, const struct engine_config *config,
+	       const struct cost_model *cost, struct engine_result *ret)
+{
+	struct engine engine = {
+		.trace = trace,
+		.config = config,
+		.cost = cost,
+		.result = ret,
+		.states = calloc((size_t)trace->n_maps + 1, 1),
+	};
+	int r = waiting_init(&engine.waiting, trace->n_maps);
+
+	*ret = (struct engine_result){ 0 };
+	if (!engine.states)
+		r = -ENOMEM;
+	if (!r)
+		r = start(&engine);
+	if (!r)
+		r = replay(&engine);
+	if (!r)
+		finish(&engine);
+	vm_free(engine.vm);
+	sim_guest_free(engine.guest);
+	waiting_done(&engine.waiting);
+	free(engine.states);
+	return r;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * guest.h - a guest that maps as guest/pvdma/dma_ops.c does
+ *
+ * The tracking table, the batches and the requests are the module's own code;
+ * what stands here is the thin layer around it, and a queue that is a call of
+ * the agent's vm_request().
+ */
+#ifndef PVDMA_SIM_GUEST_H
+#define PVDMA_SIM_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host/sim/trace.h"
+
+struct sim_guest;
+struct vm;
+
+struct sim_guest_stats {
+	uint64_t kicks;	       /* round trips: a LEAF goes with its MAP */
+	uint64_t requests;     /* MAP requests */
+	uint64_t copied_bytes; /* through bounce buffers, both ways */
+};
+
+/*
+ * A guest whose memory ends at @top, a multiple of the granule; its own pages
+ * lie above. 0, -ENOMEM, or the errno of memfd_create() or mmap().
+ */
+int sim_guest_new(uint64_t top, unsigned int shift, struct sim_guest **ret);
+/* Takes NULL. The VM is done with its memory. */
+void sim_guest_free(struct sim_guest *guest);
+
+/* The memory: a memfd, which stays the guest's, and its size in bytes. */
+int sim_guest_fd(const struct sim_guest *guest);
+uint64_t sim_guest_size(const struct sim_guest *guest);
+
+/*
+ * Starts the driver: INIT and ATTACH of endpoint 1, with requests of at most
+ * @max_ranges items. 0, or -EIO where the agent refuses (logged).
+ */
+int sim_guest_start(struct sim_guest *guest, struct vm *vm,
+		    uint16_t max_ranges);
+
+/*
+ * One map call. 0, with *@ret_missed set where something had to be asked for;
+ * -ENOMEM where the agent had no room; or another errno.
+ */
+int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
+		  uint32_t n, bool *ret_missed);
+void sim_guest_unmap(struct sim_guest *guest,
+		     const struct trace_segment *segments, uint32_t n);
+
+/* Is this granule in use? */
+bool sim_guest_holds(const struct sim_guest *guest, uint64_t granule);
+
+void sim_guest_get_stats(const struct sim_guest *guest,
+			 struct sim_guest_stats *ret);
+
+#endif

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * guest_batch.c - the guest module's own code for userland: gathering the misses of a mapping
+ */
+#include "host/sim/guest_env.h"
+
+#include "guest/pvdma/batch.c"

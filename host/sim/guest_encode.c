@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * guest_encode.c - the guest module's own code for userland: requests byte by byte
+ */
+#include "host/sim/guest_env.h"
+
+#include "guest/pvdma/encode.c"

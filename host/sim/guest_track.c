@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * guest_track.c - the guest module's own code for userland: the tracking table
+ */
+#include "host/sim/guest_env.h"
+
+#include "guest/pvdma/track.c"

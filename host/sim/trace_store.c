@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * trace_store.c - traces from and to files
+ *
+ * Owns nothing. What goes wrong is logged here, once, with the file's name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/lib/cleanup.h"
+#include "host/lib/log.h"
+#include "host/sim/trace_file.h"
+
+/* All of @fd, at most TRACE_FILE_MAX bytes. */
+static int read_all(int fd, uint8_t **ret, size_t *ret_size)
+{
+	_cleanup_free_ uint8_t *buf = NULL;
+	size_t len = 0, max = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (len == max) {
+			uint8_t *bigger;
+
+			max = 2 * max + 65536;
+			bigger = realloc(buf, max);
+			if (!bigger)
+				return -ENOMEM;
+			buf = bigger;
+		}
+		n = read(fd, buf + len, max - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > TRACE_FILE_MAX)
+			return -EFBIG;
+	}
+	*ret = steal_ptr(buf);
+	*ret_size = len;
+	return 0;
+}
+
+int trace_load(const char *path, struct trace **ret)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ uint8_t *buf = NULL;
+	size_t size = 0, offset = 0;
+	int r;
+
+	if (fd < 0)
+		return log_err_errno(errno, "cannot open %s", path);
+	r = read_all(fd, &buf, &size);
+	if (r)
+		return log_err_errno(r, "cannot read %s", path);
+	r = trace_decode(buf, size, ret, &offset);
+	if (r < 0)
+		return log_err_errno(r, "cannot load %s", path);
+	if (r > 0) {
+		log_err("%s: %s (at byte %zu)", path, trace_verdict_text(r),
+			offset);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int write_all(int fd, const uint8_t *buf, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, buf, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buf += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int trace_save(const struct trace *trace, const char *path)
+{
+	_cleanup_free_ uint8_t *buf = NULL;
+	_cleanup_free_ char *scratch = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	size_t size;
+	int r = trace_encode(trace, &buf, &size);
+
+	if (!r && asprintf(&scratch, "%s.XXXXXX", path) < 0) {
+		scratch = NULL;
+		r = -ENOMEM;
+	}
+	if (r)
+		return log_err_errno(r, "cannot write %s", path);
+	fd = mkostemp(scratch, O_CLOEXEC);
+	if (fd < 0)
+		return log_err_errno(errno, "cannot create %s", scratch);
+	r = write_all(fd, buf, size);
+	if (!r && fchmod(fd, 0644))
+		r = -errno;
+	if (!r && rename(scratch, path))
+		r = -errno;
+	if (r) {
+		(void)unlink(scratch);
+		return log_err_errno(r, "cannot write %s", path);
+	}
+	return 0;
+}
