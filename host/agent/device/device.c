@@ -197,11 +197,13 @@ void device_quiesce(struct device *dev)
 	disable_irqs(dev);
 	r = clear_bus_master(dev);
 	if (r < 0)
-		log_warn_errno(r, "cannot take bus mastering from %s",
-			       dev->name);
+		log_ratelimited(LOG_WARNING,
+				"cannot take bus mastering from %s: %s",
+				dev->name, strerror(-r));
 	r = device_reset(dev);
 	if (r < 0 && r != -EOPNOTSUPP)
-		log_warn_errno(r, "cannot reset %s", dev->name);
+		log_ratelimited(LOG_WARNING, "cannot reset %s: %s", dev->name,
+				strerror(-r));
 }
 
 int device_add_capability(struct device *dev, uint32_t vm_tag,

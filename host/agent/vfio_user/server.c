@@ -57,16 +57,20 @@ static void disconnect(struct vfio_user *server)
 	server->session = NULL;
 }
 
+/* A client can come and go as often as it likes: all this is rate-limited. */
 static void say_why(const struct vfio_user *server, int result)
 {
 	const char *name = device_name(server->dev);
 
 	if (result == VFU_CLOSED)
-		log_info("vfio-user: the client of %s is gone", name);
+		log_ratelimited(LOG_INFO, "vfio-user: the client of %s is gone",
+				name);
 	else if (result == VFU_BROKEN)
-		log_warn("vfio-user: gave up the client of %s", name);
+		log_ratelimited(LOG_WARNING,
+				"vfio-user: gave up the client of %s", name);
 	else
-		log_err_errno(result, "vfio-user: lost the client of %s", name);
+		log_ratelimited(LOG_ERR, "vfio-user: lost the client of %s: %s",
+				name, strerror(-result));
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents,
@@ -111,8 +115,8 @@ static int connect_client(struct vfio_user *server, int fd)
 		return r;
 	}
 	server->stats.connections++;
-	log_info("vfio-user: a client of %s connected",
-		 device_name(server->dev));
+	log_ratelimited(LOG_INFO, "vfio-user: a client of %s connected",
+			device_name(server->dev));
 	return 0;
 }
 
@@ -167,8 +171,9 @@ static int on_listen(sd_event_source *source, int listen_fd, uint32_t revents,
 	}
 	r = connect_client(server, fd);
 	if (r < 0)
-		log_err_errno(r, "vfio-user: cannot serve a client of %s",
-			      device_name(server->dev));
+		log_ratelimited(LOG_ERR,
+				"vfio-user: cannot serve a client of %s: %s",
+				device_name(server->dev), strerror(-r));
 	return 0;
 }
 

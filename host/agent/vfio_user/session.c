@@ -169,8 +169,9 @@ static int negotiate(struct vfu_session *session, struct vfu_message *msg,
 
 	r = vm_endpoint_add(session->vm, session->endpoint);
 	if (r < 0) {
-		log_err_errno(r, "cannot add %s as endpoint %u",
-			      device_name(session->dev), session->endpoint);
+		log_ratelimited(LOG_ERR, "cannot add %s as endpoint %u: %s",
+				device_name(session->dev), session->endpoint,
+				strerror(-r));
 		return r;
 	}
 	session->client = client;
