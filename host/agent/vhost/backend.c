@@ -130,6 +130,20 @@ void backend_announce(struct vhost *vhost)
 						  SD_EVENT_ONESHOT);
 }
 
+/*
+ * What already left cannot be called back: a front-end that stops its device in
+ * this very moment may still trip over it.
+ */
+void backend_withdraw(struct vhost *vhost)
+{
+	if (!message_out_busy(&vhost->channel_out) ||
+	    vhost->channel_out.sent > 0)
+		return;
+	vhost->channel_out.size = 0;
+	vhost->config_changed = true;
+	(void)sd_event_source_set_io_events(vhost->channel_source, EPOLLIN);
+}
+
 void vhost_config_changed(struct vhost *vhost)
 {
 	/* Without a session there is nobody to tell, and nobody who missed it. */

@@ -122,4 +122,7 @@ int backend_set_channel(struct vhost *vhost, int fd);
 /* Announces a change of the configuration that waits for a running queue. */
 void backend_announce(struct vhost *vhost);
 
+/* The last queue stops: keeps an announcement that did not go out yet. */
+void backend_withdraw(struct vhost *vhost);
+
 #endif

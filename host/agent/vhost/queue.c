@@ -67,8 +67,10 @@ static void queue_update(struct queue *q)
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_ONESHOT);
 	} else {
-		if (--vhost->num_running == 0)
+		if (--vhost->num_running == 0) {
 			vm_queues_stop(vhost->vm);
+			backend_withdraw(vhost);
+		}
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_OFF);
 	}
