@@ -59,7 +59,7 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 FUZZ_SUPPORT_SRC := $(sort $(wildcard tests/fuzz/support/*.c))
 FUZZ_BINS := $(patsubst %,$(BUILD)/fuzz/bin/fuzz_%,$(FUZZ_NAMES))
-FUZZ_LIBS = $(BUILD)/fuzz/lib/libpvdma-test.a \
+FUZZ_LIBS = $(BUILD)/fuzz/lib/libpvdma-test.a $(BUILD)/fuzz/lib/libpvdma-sim.a \
 	$(BUILD)/fuzz/lib/libpvdma-agent.a $(BUILD)/fuzz/lib/libpvdma-host.a
 
 $(BUILD)/fuzz/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_SRC))
@@ -69,7 +69,7 @@ $(BUILD)/fuzz/lib/libpvdma-test.a: $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_S
 $(BUILD)/fuzz/bin/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS) -lm
 
 -include tests/fuzz/Makefile.inc
 
@@ -92,19 +92,6 @@ MODULE_KERNELS := 6.1 6.12 7.3
 BED := $(wildcard tests/bed/bed)
 MODULE_SRC := $(wildcard guest/pvdma/Kbuild guest/pvdma/Makefile)
 E2E := $(wildcard tests/e2e/run)
-
-# What end-to-end tests run in guests: each tests/e2e/NAME.c a static program.
-E2E_PROGRAMS := $(patsubst tests/e2e/%.c,$(BUILD)/e2e/bin/%,$(sort $(wildcard tests/e2e/*.c)))
-
-$(BUILD)/e2e/bin/%: $(BUILD)/obj/tests/e2e/%.o
-	$(say) LINK '$@'
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
-
-# What tests/e2e/run asks for; the directory is there even without programs.
-.PHONY: e2e-build
-e2e-build: all $(BUILD)/bin/pvdma-work $(E2E_PROGRAMS)
-	@mkdir -p $(BUILD)/e2e/bin
 
 # --- groups for the harness ------------------------------------------------------
 
@@ -184,5 +171,7 @@ demo: ## a guest on a real disk and NIC with and without pvdma, side by side
 	$(Q)demo/run
 
 .PHONY: bench
-bench: ## measure; results in $(BUILD)/bench
-	$(Q)tests/bench/run '$(BUILD)/bench'
+bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas
+	@mkdir -p $(BUILD)/bench
+	$(Q)$(BUILD)/bin/pvdma-sim --bench $(wildcard tests/traces/*.pvt) \
+		--report $(BUILD)/bench/report.json
