@@ -123,6 +123,10 @@ net_get() {
 # net_put PEER FILE: send a file to the bed's service and check its sum there.
 net_put() {
 	_want=$(sha256sum < "$2")
-	_got=$(wget -q -T 60 -O - --post-file "$2" "http://$1:$BED_PORT_HTTP/sum") || return
+	# busybox wget ends a posted file at its first NUL
+	_got=$({
+		printf 'POST /sum HTTP/1.0\r\nContent-Length: %s\r\n\r\n' "$(stat -c %s "$2")"
+		cat "$2"
+	} | nc "$1" "$BED_PORT_HTTP" | tail -n 1)
 	[ "$_got" = "${_want%% *}" ]
 }

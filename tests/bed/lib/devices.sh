@@ -14,7 +14,7 @@ bed_devices() {
 		case $place in
 		direct) bdf=${dir##*/} ;;
 		port)
-			for dir in "$dir"/0000:*.0; do
+			for dir in "$dir"/0000:*:00.0; do
 				[[ ! -e $dir/vendor ]] || bdf=${dir##*/}
 			done
 			;;

@@ -89,6 +89,7 @@ _guest_initrd() {
 #   --vhost-queues N             its number of queues (2)
 #   --mem-backend ram|memfd|memfd-private   (ram; memfd in mode vfio-user)
 #   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
+#                                (SIZE: 512M, 2G, or bytes)
 #   --script FILE                run by the guest's init at every boot
 #   --file SRC[:DST]             put into the guest (default DST: /extra/NAME)
 #   --env K=V                    for the guest's scripts
@@ -143,6 +144,8 @@ guest_start() {
 		shift 2
 	done
 
+	# QEMU's -m takes a bare number for MiB, its objects for bytes
+	[[ $mem != *[0-9] ]] || mem+=B
 	local dir=$BED_RUN/guests/$name
 	if [[ ! -e /bed/guest/$version/vmlinux ]]; then
 		echo "guest_start: no kernel $version here: bed run --guest-kernel $version" >&2

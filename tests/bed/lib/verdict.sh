@@ -65,7 +65,7 @@ check() {
 	if ((status == 0)); then
 		verdict pass "$name"
 	else
-		printf '%s\n' "$output" >&2
+		[[ -z $output ]] || printf '%s\n' "$output" >&2
 		verdict fail "$name" "status $status: $(tail -n 1 <<< "$output")"
 	fi
 	return "$status"
