@@ -10,14 +10,14 @@
 
 #include "host/sim/bench.h"
 
-#define COLUMNS 4
-#define WIDTH	300 /* of a panel, in pixels */
-#define HEIGHT	220
-#define LEFT	52 /* margins of a panel */
-#define RIGHT	12
-#define TOP	34
-#define BOTTOM	28
-#define HEAD	40 /* of the whole drawing */
+#define COLUMNS 4u
+#define WIDTH	300u /* of a panel, in pixels */
+#define HEIGHT	220u
+#define LEFT	52u /* margins of a panel */
+#define RIGHT	12u
+#define TOP	34u
+#define BOTTOM	28u
+#define HEAD	40u /* of the whole drawing */
 
 static const struct line {
 	const char *name;
@@ -143,7 +143,7 @@ void bench_print_svg(FILE *out, const struct bench_trace *traces,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" "
 		"height=\"%u\" font-family=\"sans-serif\" font-size=\"11\">\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
-		"<text x=\"%d\" y=\"18\" font-size=\"13\">Modelled cost in ms "
+		"<text x=\"%u\" y=\"18\" font-size=\"13\">Modelled cost in ms "
 		"over the quota as a share of the 4 KiB working set</text>\n",
 		COLUMNS * WIDTH, HEAD + rows * HEIGHT, LEFT);
 	for (unsigned int line = 0; line < LINES; line++)

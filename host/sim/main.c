@@ -309,6 +309,8 @@ int main(int argc, char **argv)
 	struct cli cli;
 	int r = 0;
 
+	/* the agent explains itself to operators; here nobody operates */
+	log_set_max_level(LOG_WARNING);
 	if (cli_parse(argc, argv, &cli))
 		return EXIT_USAGE;
 	switch (cli.verb) {
