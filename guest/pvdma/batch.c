@@ -128,14 +128,15 @@ int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size)
 	while (g <= last) {
 		word = pvdma_track_word(b->track, g);
 		if (unlikely(!word)) {
-			err = pvdma_batch_new_leaf(b, max(addr, g <<
-							  b->track->shift));
+			err = pvdma_batch_new_leaf(
+				b, max(addr, g << b->track->shift));
 			if (err)
 				goto undo;
 			continue;
 		}
-		n = min(last - g + 1, VIRTIO_PVDMA_LEAF_WORDS -
-			(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
+		n = min(last - g + 1,
+			VIRTIO_PVDMA_LEAF_WORDS -
+				(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
 		for (; n; n--, g++, word++) {
 			if (likely(pvdma_track_hold(word))) {
 				b->hits++;

@@ -15,18 +15,18 @@ struct pvdma_track;
 struct pvdma_batch {
 	struct pvdma *pv;
 	struct pvdma_track *track;
-	struct pvdma_slot *slot;	/* NULL while nothing is missing */
+	struct pvdma_slot *slot; /* NULL while nothing is missing */
 	u32 endpoint;
-	gfp_t gfp;			/* for leaves */
-	u32 hits;			/* granules found mapped */
-	u32 misses;			/* granules asked for */
+	gfp_t gfp;  /* for leaves */
+	u32 hits;   /* granules found mapped */
+	u32 misses; /* granules asked for */
 };
 
 static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,
 				     struct pvdma_track *track, u32 endpoint,
 				     gfp_t gfp)
 {
-	*b = (struct pvdma_batch) {
+	*b = (struct pvdma_batch){
 		.pv = pv,
 		.track = track,
 		.endpoint = endpoint,

@@ -24,27 +24,27 @@
 #include "compat/dma.h"
 #include "pvdma.h"
 
-#define PVDMA_BOUNCE_SHIFT	11
-#define PVDMA_BOUNCE_SLOT	BIT(PVDMA_BOUNCE_SHIFT)
-#define PVDMA_BOUNCE_SLOTS	128
-#define PVDMA_BOUNCE_CHUNK	(PVDMA_BOUNCE_SLOTS * PVDMA_BOUNCE_SLOT)
-#define PVDMA_BOUNCE_CHUNKS	256	/* at most: 64 MiB */
-#define PVDMA_BOUNCE_FIRST	8	/* when a mask turns out too small */
+#define PVDMA_BOUNCE_SHIFT  11
+#define PVDMA_BOUNCE_SLOT   BIT(PVDMA_BOUNCE_SHIFT)
+#define PVDMA_BOUNCE_SLOTS  128
+#define PVDMA_BOUNCE_CHUNK  (PVDMA_BOUNCE_SLOTS * PVDMA_BOUNCE_SLOT)
+#define PVDMA_BOUNCE_CHUNKS 256 /* at most: 64 MiB */
+#define PVDMA_BOUNCE_FIRST  8	/* when a mask turns out too small */
 
 struct pvdma_bounce_chunk {
 	u64 phys;
 	u8 *vaddr;
-	unsigned int used;	/* slots */
+	unsigned int used; /* slots */
 	DECLARE_BITMAP(map, PVDMA_BOUNCE_SLOTS);
 	u64 orig[PVDMA_BOUNCE_SLOTS];
-	u16 run[PVDMA_BOUNCE_SLOTS];	/* at a mapping's first slot: length */
+	u16 run[PVDMA_BOUNCE_SLOTS]; /* at a mapping's first slot: length */
 };
 
 struct pvdma_bounce_pool {
 	raw_spinlock_t lock;
 	gfp_t zone;
 	unsigned int nr;
-	struct xarray index;		/* phys / CHUNK -> chunk */
+	struct xarray index; /* phys / CHUNK -> chunk */
 	struct pvdma_bounce_chunk *chunk[PVDMA_BOUNCE_CHUNKS];
 };
 
@@ -63,9 +63,8 @@ static enum pvdma_zone pvdma_bounce_zone(u64 limit)
 	return PVDMA_NR_ZONES;
 }
 
-static struct pvdma_bounce_pool *pvdma_bounce_pool(struct pvdma *pv,
-						   enum pvdma_zone zone,
-						   gfp_t gfp)
+static struct pvdma_bounce_pool *
+pvdma_bounce_pool(struct pvdma *pv, enum pvdma_zone zone, gfp_t gfp)
 {
 	struct pvdma_bounce_pool *pool = READ_ONCE(pv->pool[zone]), *old;
 
@@ -97,7 +96,8 @@ static int pvdma_bounce_grow(struct pvdma_bounce_pool *pool, gfp_t gfp)
 	c = kzalloc(sizeof(*c), gfp | __GFP_NOWARN);
 	if (c)
 		page = alloc_pages(gfp | pool->zone | __GFP_NOWARN |
-				   __GFP_NORETRY | __GFP_ZERO, order);
+					   __GFP_NORETRY | __GFP_ZERO,
+				   order);
 	if (!page)
 		goto fail;
 	c->vaddr = page_address(page);
@@ -200,8 +200,8 @@ dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 	offset = phys & keep;
 	if (size > PVDMA_BOUNCE_CHUNK - offset)
 		return DMA_MAPPING_ERROR;
-	n = max_t(unsigned int, 1, DIV_ROUND_UP(offset + size,
-						PVDMA_BOUNCE_SLOT));
+	n = max_t(unsigned int, 1,
+		  DIV_ROUND_UP(offset + size, PVDMA_BOUNCE_SLOT));
 	align = keep >> PVDMA_BOUNCE_SHIFT;
 	pool = pvdma_bounce_pool(ep->pv, zone, GFP_ATOMIC);
 	if (!pool)

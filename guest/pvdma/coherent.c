@@ -170,7 +170,6 @@ int pvdma_coherent_get_sgtable(struct device *dev, struct sg_table *sgt,
 	int err = sg_alloc_table(sgt, 1, GFP_KERNEL);
 
 	if (!err)
-		sg_set_page(sgt->sgl, virt_to_page(vaddr), PAGE_ALIGN(size),
-			    0);
+		sg_set_page(sgt->sgl, virt_to_page(vaddr), PAGE_ALIGN(size), 0);
 	return err;
 }

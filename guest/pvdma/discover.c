@@ -15,12 +15,13 @@
 #include "discover.h"
 #include "virtio_pvdma.h"
 
-#define PVDMA_DISCOVER_MAX	64
+#define PVDMA_DISCOVER_MAX 64
 
 static char *endpoints;
 module_param(endpoints, charp, 0444);
-MODULE_PARM_DESC(endpoints,
-		 "PCI devices without capability: 0000:00:04.0/0,0000:00:05.0/1");
+MODULE_PARM_DESC(
+	endpoints,
+	"PCI devices without capability: 0000:00:04.0/0,0000:00:05.0/1");
 
 static struct {
 	int domain;
@@ -117,8 +118,10 @@ static bool pvdma_discover_capability(struct pci_dev *pdev, u32 vm_tag,
 		    cap.len != sizeof(cap))
 			continue;
 		if (le32_to_cpu(cap.vm_tag) != vm_tag) {
-			pci_info(pdev, "pvdma: capability with tag %#x of another VM (ours is %#x): ignored\n",
-				 le32_to_cpu(cap.vm_tag), vm_tag);
+			pci_info(
+				pdev,
+				"pvdma: capability with tag %#x of another VM (ours is %#x): ignored\n",
+				le32_to_cpu(cap.vm_tag), vm_tag);
 			continue;
 		}
 		*number = le32_to_cpu(cap.endpoint);

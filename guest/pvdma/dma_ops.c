@@ -294,31 +294,31 @@ static size_t pvdma_max_mapping_size(struct device *dev)
  * alloc_noncontiguous: where it exists, the core falls back on alloc_pages.
  */
 const struct dma_map_ops pvdma_dma_ops = {
-	.alloc			= pvdma_coherent_alloc,
-	.free			= pvdma_coherent_free,
+	.alloc = pvdma_coherent_alloc,
+	.free = pvdma_coherent_free,
 #ifdef PVDMA_HAVE_ALLOC_PAGES_OP
-	.alloc_pages_op		= pvdma_coherent_alloc_pages,
+	.alloc_pages_op = pvdma_coherent_alloc_pages,
 #else
-	.alloc_pages		= pvdma_coherent_alloc_pages,
+	.alloc_pages = pvdma_coherent_alloc_pages,
 #endif
-	.free_pages		= pvdma_coherent_free_pages,
-	.mmap			= pvdma_coherent_mmap,
-	.get_sgtable		= pvdma_coherent_get_sgtable,
+	.free_pages = pvdma_coherent_free_pages,
+	.mmap = pvdma_coherent_mmap,
+	.get_sgtable = pvdma_coherent_get_sgtable,
 #ifdef PVDMA_HAVE_MAP_PHYS
-	.map_phys		= pvdma_map_phys,
-	.unmap_phys		= pvdma_unmap_phys,
+	.map_phys = pvdma_map_phys,
+	.unmap_phys = pvdma_unmap_phys,
 #else
-	.map_page		= pvdma_map_page,
-	.unmap_page		= pvdma_unmap_phys,
-	.map_resource		= pvdma_map_resource,
+	.map_page = pvdma_map_page,
+	.unmap_page = pvdma_unmap_phys,
+	.map_resource = pvdma_map_resource,
 #endif
-	.map_sg			= pvdma_map_sg,
-	.unmap_sg		= pvdma_unmap_sg,
-	.sync_single_for_cpu	= pvdma_sync_for_cpu,
-	.sync_single_for_device	= pvdma_sync_for_device,
-	.sync_sg_for_cpu	= pvdma_sync_sg_for_cpu,
-	.sync_sg_for_device	= pvdma_sync_sg_for_device,
-	.dma_supported		= pvdma_dma_supported,
-	.get_required_mask	= pvdma_get_required_mask,
-	.max_mapping_size	= pvdma_max_mapping_size,
+	.map_sg = pvdma_map_sg,
+	.unmap_sg = pvdma_unmap_sg,
+	.sync_single_for_cpu = pvdma_sync_for_cpu,
+	.sync_single_for_device = pvdma_sync_for_device,
+	.sync_sg_for_cpu = pvdma_sync_sg_for_cpu,
+	.sync_sg_for_device = pvdma_sync_sg_for_device,
+	.dma_supported = pvdma_dma_supported,
+	.get_required_mask = pvdma_get_required_mask,
+	.max_mapping_size = pvdma_max_mapping_size,
 };

@@ -10,11 +10,11 @@
 
 void pvdma_encode_begin(struct pvdma_msg *msg, u8 type, u32 endpoint)
 {
-	msg->head = (struct virtio_pvdma_req_head) {
+	msg->head = (struct virtio_pvdma_req_head){
 		.type = type,
 		.endpoint = cpu_to_le32(endpoint),
 	};
-	msg->tail = (struct virtio_pvdma_req_tail) {
+	msg->tail = (struct virtio_pvdma_req_tail){
 		.status = VIRTIO_PVDMA_R_PENDING,
 	};
 }
@@ -34,7 +34,7 @@ void pvdma_encode_init(struct pvdma_msg *msg, u64 nonce_addr, u64 nonce)
 
 void pvdma_encode_attach(struct pvdma_msg *msg, u64 dma_mask, u8 strategy)
 {
-	msg->item[0].attach = (struct virtio_pvdma_attach) {
+	msg->item[0].attach = (struct virtio_pvdma_attach){
 		.dma_mask = cpu_to_le64(dma_mask),
 		.strategy = strategy,
 	};
@@ -50,7 +50,7 @@ bool pvdma_encode_leaf(struct pvdma_msg *msg, u16 max, u64 leaf, u64 addr)
 			return true;
 	if (n >= max)
 		return false;
-	msg->item[n].leaf = (struct virtio_pvdma_leaf) {
+	msg->item[n].leaf = (struct virtio_pvdma_leaf){
 		.index = cpu_to_le64(leaf),
 		.addr = cpu_to_le64(addr),
 	};
@@ -87,7 +87,7 @@ bool pvdma_encode_granule(struct pvdma_msg *msg, u16 max, u64 granule)
 	}
 	if (n >= max)
 		return false;
-	msg->item[n].range = (struct virtio_pvdma_range) {
+	msg->item[n].range = (struct virtio_pvdma_range){
 		.first = cpu_to_le64(granule),
 		.count = cpu_to_le32(1),
 	};
@@ -133,19 +133,19 @@ static const struct {
 	const char *name;
 	int err;
 } pvdma_statuses[] = {
-	[VIRTIO_PVDMA_R_OK]	= { "OK", 0 },
-	[VIRTIO_PVDMA_R_IOERR]	= { "IOERR (the host failed)", -EIO },
-	[VIRTIO_PVDMA_R_UNSUPP]	= { "UNSUPP (not supported)", -EIO },
-	[VIRTIO_PVDMA_R_INVAL]	= { "INVAL (malformed request)", -EINVAL },
-	[VIRTIO_PVDMA_R_RANGE]	= { "RANGE (not guest memory)", -EINVAL },
-	[VIRTIO_PVDMA_R_NOENT]	= { "NOENT (no such endpoint or leaf)", -EIO },
-	[VIRTIO_PVDMA_R_STATE]	= { "STATE (not initialised or attached)",
-				    -EIO },
-	[VIRTIO_PVDMA_R_QUOTA]	= { "QUOTA (all of the quota is in use)",
-				    -ENOMEM },
-	[VIRTIO_PVDMA_R_LIMIT]	= { "LIMIT (a limit of the host's system)",
-				    -ENOMEM },
-	[VIRTIO_PVDMA_R_BADMEM]	= { "BADMEM (the host sees other memory)",
+	[VIRTIO_PVDMA_R_OK] = { "OK", 0 },
+	[VIRTIO_PVDMA_R_IOERR] = { "IOERR (the host failed)", -EIO },
+	[VIRTIO_PVDMA_R_UNSUPP] = { "UNSUPP (not supported)", -EIO },
+	[VIRTIO_PVDMA_R_INVAL] = { "INVAL (malformed request)", -EINVAL },
+	[VIRTIO_PVDMA_R_RANGE] = { "RANGE (not guest memory)", -EINVAL },
+	[VIRTIO_PVDMA_R_NOENT] = { "NOENT (no such endpoint or leaf)", -EIO },
+	[VIRTIO_PVDMA_R_STATE] = { "STATE (not initialised or attached)",
+				   -EIO },
+	[VIRTIO_PVDMA_R_QUOTA] = { "QUOTA (all of the quota is in use)",
+				   -ENOMEM },
+	[VIRTIO_PVDMA_R_LIMIT] = { "LIMIT (a limit of the host's system)",
+				   -ENOMEM },
+	[VIRTIO_PVDMA_R_BADMEM] = { "BADMEM (the host sees other memory)",
 				    -EIO },
 };
 

@@ -24,8 +24,8 @@ struct pvdma_msg {
 };
 
 /* As many items as fit into a page */
-#define PVDMA_MSG_ITEMS ((PAGE_SIZE - sizeof(struct pvdma_msg)) / \
-			 sizeof(union pvdma_item))
+#define PVDMA_MSG_ITEMS \
+	((PAGE_SIZE - sizeof(struct pvdma_msg)) / sizeof(union pvdma_item))
 
 /* Starts a request of no items whose status is PENDING. */
 void pvdma_encode_begin(struct pvdma_msg *msg, u8 type, u32 endpoint);

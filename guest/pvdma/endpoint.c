@@ -79,9 +79,8 @@ static u64 pvdma_endpoint_live(struct pvdma_endpoint *ep)
 	       sum.allocs - sum.frees;
 }
 
-static struct pvdma_endpoint *pvdma_endpoint_new(struct pvdma *pv,
-						 struct pci_dev *pdev,
-						 u32 number)
+static struct pvdma_endpoint *
+pvdma_endpoint_new(struct pvdma *pv, struct pci_dev *pdev, u32 number)
 {
 	struct pvdma_endpoint *ep = kzalloc(sizeof(*ep), GFP_KERNEL);
 
@@ -103,8 +102,8 @@ static struct pvdma_endpoint *pvdma_endpoint_new(struct pvdma *pv,
 
 static void pvdma_endpoint_free(struct kref *ref)
 {
-	struct pvdma_endpoint *ep = container_of(ref, struct pvdma_endpoint,
-						 ref);
+	struct pvdma_endpoint *ep =
+		container_of(ref, struct pvdma_endpoint, ref);
 
 	pci_dev_put(ep->pdev);
 	free_percpu(ep->counters);
@@ -115,7 +114,8 @@ static void pvdma_endpoint_free(struct kref *ref)
 static bool pvdma_endpoint_allowed(struct pci_dev *pdev)
 {
 	if (pvdma_compat_dma_iommu(&pdev->dev)) {
-		pci_err(pdev, "pvdma: a virtual IOMMU translates for this device: not taken over\n");
+		pci_err(pdev,
+			"pvdma: a virtual IOMMU translates for this device: not taken over\n");
 		return false;
 	}
 	return true;
@@ -125,9 +125,8 @@ static bool pvdma_endpoint_allowed(struct pci_dev *pdev)
  * Makes @pdev ours; no driver is bound, or one is about to be. pvdma_lock and,
  * but for ADD_DEVICE, the device's lock are held. NULL after a message.
  */
-static struct pvdma_endpoint *pvdma_endpoint_install(struct pvdma *pv,
-						     struct pci_dev *pdev,
-						     u32 number)
+static struct pvdma_endpoint *
+pvdma_endpoint_install(struct pvdma *pv, struct pci_dev *pdev, u32 number)
 {
 	struct device *dev = &pdev->dev;
 	struct pvdma_endpoint *ep;
@@ -135,7 +134,8 @@ static struct pvdma_endpoint *pvdma_endpoint_install(struct pvdma *pv,
 	if (!pvdma_endpoint_allowed(pdev))
 		return NULL;
 	if (dev->dma_ops) {
-		pci_err(pdev, "pvdma: the device has DMA operations of its own: not taken over\n");
+		pci_err(pdev,
+			"pvdma: the device has DMA operations of its own: not taken over\n");
 		return NULL;
 	}
 	ep = pvdma_endpoint_new(pv, pdev, number);
@@ -242,7 +242,8 @@ static void pvdma_endpoint_bind(struct pvdma_endpoint *ep)
 	/* bound still: a failed probe whose end is to be noted, or a leak */
 	if (!ep->bound) {
 		if (!try_module_get(THIS_MODULE)) {
-			pci_err(ep->pdev, "pvdma: the module is going: the device can reach nothing\n");
+			pci_err(ep->pdev,
+				"pvdma: the module is going: the device can reach nothing\n");
 			pvdma_endpoint_drop(ep);
 			return;
 		}
@@ -251,7 +252,8 @@ static void pvdma_endpoint_bind(struct pvdma_endpoint *ep)
 	set_dma_ops(dev, &ep->ops);
 	pvdma_compat_need_sync(dev);
 	if (!ep->attached && pvdma_endpoint_attach(ep))
-		pci_err(ep->pdev, "pvdma: the host does not attach the device: its DMA mappings will fail\n");
+		pci_err(ep->pdev,
+			"pvdma: the host does not attach the device: its DMA mappings will fail\n");
 }
 
 /* No driver is bound, and what it had from the device core is gone. */
@@ -262,8 +264,10 @@ static void pvdma_endpoint_unbound(struct pvdma_endpoint *ep)
 	if (!ep->bound)
 		return;
 	if (live) {
-		pci_warn(ep->pdev, "pvdma: its driver left %llu DMA mappings behind: the device stays attached\n",
-			 live);
+		pci_warn(
+			ep->pdev,
+			"pvdma: its driver left %llu DMA mappings behind: the device stays attached\n",
+			live);
 		return;
 	}
 	pvdma_endpoint_silence(ep);
@@ -279,8 +283,8 @@ static void pvdma_endpoint_unbound(struct pvdma_endpoint *ep)
  */
 static void pvdma_endpoint_unbound_later(struct work_struct *work)
 {
-	struct pvdma_endpoint *ep = container_of(work, struct pvdma_endpoint,
-						 unbound_work);
+	struct pvdma_endpoint *ep =
+		container_of(work, struct pvdma_endpoint, unbound_work);
 	struct device *dev = &ep->pdev->dev;
 
 	device_lock(dev);

@@ -26,8 +26,8 @@ u64 pvdma_memory_last(void)
 	walk_iomem_res_desc(IORES_DESC_NONE,
 			    IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1,
 			    &last, pvdma_memory_note);
-	walk_iomem_res_desc(IORES_DESC_PERSISTENT_MEMORY, IORESOURCE_MEM, 0,
-			    -1, &last, pvdma_memory_note);
+	walk_iomem_res_desc(IORES_DESC_PERSISTENT_MEMORY, IORESOURCE_MEM, 0, -1,
+			    &last, pvdma_memory_note);
 	return last;
 }
 

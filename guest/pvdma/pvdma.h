@@ -3,9 +3,9 @@
  * pvdma.h - the objects of the module and who may call whom
  *
  * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
- * request.c, the virtqueue. Around it: virtio.c (the device's life),
- * endpoint.c (which PCI devices are ours, and since when), coherent.c, sysfs.c
- * and debugfs.c.
+ * request.c, the virtqueue. Around it: virtio.c (the device's life), config.c,
+ * endpoint.c and discover.c (which PCI devices are ours, and since when),
+ * memory.c, coherent.c, sysfs.c and debugfs.c.
  *
  * Lock order: device lock of a virtio device (driver core)
  *   > device lock of a PCI device (driver core; BIND and UNBOUND notifiers)
@@ -57,30 +57,30 @@ struct pvdma_conf {
 
 /* Counters of one endpoint, per CPU; counted without atomics, so summed late */
 struct pvdma_counters {
-	u64 maps;		/* map_page or map_phys that succeeded */
+	u64 maps; /* map_page or map_phys that succeeded */
 	u64 unmaps;
-	u64 sg_maps;		/* map_sg that succeeded: one a list */
+	u64 sg_maps; /* map_sg that succeeded: one a list */
 	u64 sg_unmaps;
-	u64 allocs;		/* coherent memory and pages */
+	u64 allocs; /* coherent memory and pages */
 	u64 frees;
-	u64 hits;		/* granules found mapped */
-	u64 misses;		/* granules asked for */
-	u64 bounces;		/* segments copied */
-	u64 failures;		/* mappings and allocations refused */
+	u64 hits;     /* granules found mapped */
+	u64 misses;   /* granules asked for */
+	u64 bounces;  /* segments copied */
+	u64 failures; /* mappings and allocations refused */
 };
 
 #define PVDMA_NR_COUNTERS (sizeof(struct pvdma_counters) / sizeof(u64))
 
 /* Counters of the device, per CPU */
 struct pvdma_traffic {
-	u64 requests;		/* all types */
+	u64 requests; /* all types */
 	u64 map_requests;
-	u64 failed;		/* answered other than OK */
-	u64 waits;		/* answers not there at the first look */
+	u64 failed; /* answered other than OK */
+	u64 waits;  /* answers not there at the first look */
 	u64 wait_ns;
-	u64 timeouts;		/* requests given up */
-	u64 refused;		/* not sent: the device did not answer before */
-	u64 late;		/* answers that came after the time-out */
+	u64 timeouts; /* requests given up */
+	u64 refused;  /* not sent: the device did not answer before */
+	u64 late;     /* answers that came after the time-out */
 };
 
 #define PVDMA_NR_TRAFFIC (sizeof(struct pvdma_traffic) / sizeof(u64))
@@ -95,20 +95,20 @@ enum pvdma_zone {
 struct pvdma {
 	struct virtio_device *vdev;
 	struct pvdma_track track;
-	bool live;		/* queues run and INIT was accepted */
-	u16 max_items;		/* of one request */
+	bool live;     /* queues run and INIT was accepted */
+	u16 max_items; /* of one request */
 	unsigned int nr_queues;
 	struct pvdma_queue *queue;
-	struct pvdma_queue *stalled;	/* this one left us waiting */
+	struct pvdma_queue *stalled; /* this one left us waiting */
 	struct pvdma_traffic __percpu *traffic;
 
-	u64 ram_last;		/* highest address of memory */
+	u64 ram_last; /* highest address of memory */
 	struct pvdma_bounce_pool *pool[PVDMA_NR_ZONES];
 
-	struct pvdma_conf conf;	/* news under pvdma_lock */
-	bool open;		/* takes devices over; pvdma_lock */
-	struct list_head endpoints;	/* pvdma_lock */
-	struct pvdma_counters retired;	/* of endpoints gone; pvdma_lock */
+	struct pvdma_conf conf;	       /* news under pvdma_lock */
+	bool open;		       /* takes devices over; pvdma_lock */
+	struct list_head endpoints;    /* pvdma_lock */
+	struct pvdma_counters retired; /* of endpoints gone; pvdma_lock */
 	struct work_struct news_work;
 	struct notifier_block memory_nb;
 	struct device *class_dev;
@@ -119,13 +119,13 @@ struct pvdma {
 
 /* An assigned device that maps through us */
 struct pvdma_endpoint {
-	struct dma_map_ops ops;	/* dev->dma_ops points here */
+	struct dma_map_ops ops; /* dev->dma_ops points here */
 	struct pvdma *pv;
-	struct pci_dev *pdev;	/* referenced */
+	struct pci_dev *pdev; /* referenced */
 	u32 number;
-	bool bounced;		/* a mapping was copied once, or more */
-	bool attached;		/* pvdma_lock, from here on */
-	bool bound;		/* a driver is, and we hold the module */
+	bool bounced;  /* a mapping was copied once, or more */
+	bool attached; /* pvdma_lock, from here on */
+	bool bound;    /* a driver is, and we hold the module */
 	struct list_head node;
 	struct kref ref;
 	struct work_struct unbound_work;
@@ -134,7 +134,7 @@ struct pvdma_endpoint {
 };
 
 extern struct mutex pvdma_lock;
-extern struct pvdma *pvdma_current;	/* pvdma_lock */
+extern struct pvdma *pvdma_current; /* pvdma_lock */
 
 static inline struct pvdma_endpoint *pvdma_endpoint_of(struct device *dev)
 {
@@ -144,7 +144,7 @@ static inline struct pvdma_endpoint *pvdma_endpoint_of(struct device *dev)
 #define pvdma_count(ep, what, n) this_cpu_add((ep)->counters->what, n)
 
 /* dma_ops.c */
-extern const struct dma_map_ops pvdma_dma_ops;	/* copied per endpoint */
+extern const struct dma_map_ops pvdma_dma_ops; /* copied per endpoint */
 
 /* request.c */
 int pvdma_request_setup(struct pvdma *pv, struct virtqueue **vqs);
@@ -201,6 +201,10 @@ void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
 u64 pvdma_memory_last(void);
 int pvdma_memory_start(struct pvdma *pv);
 void pvdma_memory_stop(struct pvdma *pv);
+
+/* config.c */
+int pvdma_config_get(struct virtio_device *vdev, struct pvdma_conf *conf);
+void pvdma_config_news(struct work_struct *work);
 
 /* virtio.c */
 void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum);

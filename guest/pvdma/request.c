@@ -40,12 +40,12 @@ module_param(timeout_ms, uint, 0644);
 MODULE_PARM_DESC(timeout_ms, "how long to wait for the host's answer");
 
 /* A longer one would look like a lockup to the watchdogs */
-#define PVDMA_TIMEOUT_MAX_MS	10000
+#define PVDMA_TIMEOUT_MAX_MS 10000
 
 enum pvdma_part_state {
-	PVDMA_PART_IDLE,	/* empty, or its answer was looked at */
-	PVDMA_PART_SENT,	/* the host's; changes under the lock */
-	PVDMA_PART_DONE,	/* answered: all the fields are the owner's */
+	PVDMA_PART_IDLE, /* empty, or its answer was looked at */
+	PVDMA_PART_SENT, /* the host's; changes under the lock */
+	PVDMA_PART_DONE, /* answered: all the fields are the owner's */
 };
 
 struct pvdma_private;
@@ -55,16 +55,16 @@ struct pvdma_part {
 	struct pvdma_private *slot;
 	struct pvdma_msg *msg;
 	int state;
-	u32 used;		/* bytes that the host says it wrote */
+	u32 used; /* bytes that the host says it wrote */
 };
 
 struct pvdma_private {
 	struct pvdma_slot slot;
 	struct pvdma_queue *queue;
-	struct list_head node;	/* in free */
+	struct list_head node; /* in free */
 	bool owned;
 	bool lost;
-	bool more_holds;	/* lost, with holds on main's ranges */
+	bool more_holds; /* lost, with holds on main's ranges */
 	struct pvdma_part leaf;
 	struct pvdma_part main;
 };
@@ -74,7 +74,7 @@ struct pvdma_queue {
 	struct virtqueue *vq;
 	struct pvdma *pv;
 	struct list_head free;
-	unsigned int busy;	/* slots held by callers */
+	unsigned int busy; /* slots held by callers */
 	unsigned int nr_slots;
 	unsigned int nr_lost;
 	struct pvdma_private *slots;
@@ -421,7 +421,8 @@ int pvdma_request_init(struct pvdma *pv)
 	err = pvdma_request_run(s);
 	pvdma_request_put(s);
 	if (err)
-		dev_err(&pv->vdev->dev, "the host refuses to start (see above)\n");
+		dev_err(&pv->vdev->dev,
+			"the host refuses to start (see above)\n");
 	return err;
 }
 
@@ -479,8 +480,8 @@ static int pvdma_request_setup_slots(struct pvdma_queue *q)
 		s->slot.leaf = s->leaf.msg;
 		s->slot.main = s->main.msg;
 		s->slot.max_items = q->pv->max_items;
-		s->slot.max_leaves = min_t(u16, q->pv->conf.max_ranges,
-					   PVDMA_SLOT_LEAVES);
+		s->slot.max_leaves =
+			min_t(u16, q->pv->conf.max_ranges, PVDMA_SLOT_LEAVES);
 		list_add(&s->node, &q->free);
 		if (!s->leaf.msg || !s->main.msg)
 			return -ENOMEM;

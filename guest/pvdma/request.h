@@ -9,7 +9,7 @@
 
 struct pvdma;
 
-#define PVDMA_SLOT_LEAVES	16
+#define PVDMA_SLOT_LEAVES 16
 
 /*
  * Room for one request, and for a LEAF that goes before it. Whoever has got
@@ -18,8 +18,8 @@ struct pvdma;
 struct pvdma_slot {
 	struct pvdma_msg *main;
 	struct pvdma_msg *leaf;
-	u16 max_items;		/* of main */
-	u16 max_leaves;		/* of leaf */
+	u16 max_items;	/* of main */
+	u16 max_leaves; /* of leaf */
 };
 
 /*

@@ -12,34 +12,33 @@
 
 #include "pvdma.h"
 
-static struct pvdma *pvdma_sysfs_device(struct device *dev)
+static struct pvdma *pvdma_of(struct device *dev)
 {
 	return dev_get_drvdata(dev);
 }
 
-#define PVDMA_SYSFS_SHOW(name, format, ...)				\
-static ssize_t name##_show(struct device *dev,				\
-			   struct device_attribute *attr, char *buf)	\
-{									\
-	struct pvdma *pv = pvdma_sysfs_device(dev);			\
-									\
-	return sysfs_emit(buf, format "\n", __VA_ARGS__);		\
-}									\
-static DEVICE_ATTR_RO(name)
+/* @value is seen with @dev, the class device */
+#define PVDMA_SYSFS_SHOW(name, format, value)                                \
+	static ssize_t name##_show(struct device *dev,                       \
+				   struct device_attribute *attr, char *buf) \
+	{                                                                    \
+		return sysfs_emit(buf, format "\n", value);                  \
+	}                                                                    \
+	static DEVICE_ATTR_RO(name)
 
-PVDMA_SYSFS_SHOW(version, "%u", min_t(u16, pv->conf.version,
-				      VIRTIO_PVDMA_VERSION));
-PVDMA_SYSFS_SHOW(granule, "%u", 1u << pv->conf.granule_shift);
-PVDMA_SYSFS_SHOW(quota, "%llu", READ_ONCE(pv->conf.quota));
-PVDMA_SYSFS_SHOW(queues, "%u", pv->nr_queues);
-PVDMA_SYSFS_SHOW(max_ranges, "%u", pv->max_items);
-PVDMA_SYSFS_SHOW(vm_tag, "%#x", pv->conf.vm_tag);
-PVDMA_SYSFS_SHOW(stalled, "%d", !!READ_ONCE(pv->stalled));
+PVDMA_SYSFS_SHOW(version, "%u",
+		 min_t(u16, pvdma_of(dev)->conf.version, VIRTIO_PVDMA_VERSION));
+PVDMA_SYSFS_SHOW(granule, "%u", 1u << pvdma_of(dev)->conf.granule_shift);
+PVDMA_SYSFS_SHOW(quota, "%llu", READ_ONCE(pvdma_of(dev)->conf.quota));
+PVDMA_SYSFS_SHOW(queues, "%u", pvdma_of(dev)->nr_queues);
+PVDMA_SYSFS_SHOW(max_ranges, "%u", pvdma_of(dev)->max_items);
+PVDMA_SYSFS_SHOW(vm_tag, "%#x", pvdma_of(dev)->conf.vm_tag);
+PVDMA_SYSFS_SHOW(stalled, "%d", !!READ_ONCE(pvdma_of(dev)->stalled));
 
 static ssize_t strategy_show(struct device *dev, struct device_attribute *attr,
 			     char *buf)
 {
-	u8 strategy = READ_ONCE(pvdma_sysfs_device(dev)->conf.strategy);
+	u8 strategy = READ_ONCE(pvdma_of(dev)->conf.strategy);
 
 	switch (strategy) {
 	case VIRTIO_PVDMA_S_ON_DEMAND:
@@ -56,7 +55,7 @@ static DEVICE_ATTR_RO(strategy);
 static ssize_t endpoints_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
 {
-	struct pvdma *pv = pvdma_sysfs_device(dev);
+	struct pvdma *pv = pvdma_of(dev);
 	struct pvdma_endpoint *ep;
 	int n = 0;
 
@@ -73,25 +72,23 @@ static DEVICE_ATTR_RO(endpoints);
 static ssize_t rebind_store(struct device *dev, struct device_attribute *attr,
 			    const char *buf, size_t count)
 {
-	int err = pvdma_endpoint_rebind(pvdma_sysfs_device(dev), buf);
+	int err = pvdma_endpoint_rebind(pvdma_of(dev), buf);
 
 	return err ? err : count;
 }
 static DEVICE_ATTR_WO(rebind);
 
-static struct attribute *pvdma_sysfs_attrs[] = {
-	&dev_attr_version.attr,
-	&dev_attr_granule.attr,
-	&dev_attr_quota.attr,
-	&dev_attr_strategy.attr,
-	&dev_attr_queues.attr,
-	&dev_attr_max_ranges.attr,
-	&dev_attr_vm_tag.attr,
-	&dev_attr_stalled.attr,
-	&dev_attr_endpoints.attr,
-	&dev_attr_rebind.attr,
-	NULL
-};
+static struct attribute *pvdma_sysfs_attrs[] = { &dev_attr_version.attr,
+						 &dev_attr_granule.attr,
+						 &dev_attr_quota.attr,
+						 &dev_attr_strategy.attr,
+						 &dev_attr_queues.attr,
+						 &dev_attr_max_ranges.attr,
+						 &dev_attr_vm_tag.attr,
+						 &dev_attr_stalled.attr,
+						 &dev_attr_endpoints.attr,
+						 &dev_attr_rebind.attr,
+						 NULL };
 
 ATTRIBUTE_GROUPS(pvdma_sysfs);
 

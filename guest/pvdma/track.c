@@ -214,8 +214,9 @@ void pvdma_track_drop(struct pvdma_track *t, u64 first, u64 last)
 	bool sane = true;
 
 	while (g <= last) {
-		n = min(last - g + 1, VIRTIO_PVDMA_LEAF_WORDS -
-			(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
+		n = min(last - g + 1,
+			VIRTIO_PVDMA_LEAF_WORDS -
+				(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
 		word = pvdma_track_word(t, g);
 		if (likely(word)) {
 			for (g += n; n; n--, word++)

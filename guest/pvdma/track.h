@@ -17,18 +17,18 @@
  * that are good for ever, or none, and then asks again under the lock.
  */
 struct pvdma_dir {
-	u64 leaves;			/* entries in slot[] */
+	u64 leaves; /* entries in slot[] */
 	struct pvdma_dir *older;
 	unsigned long slot[];
 };
 
-#define PVDMA_SLOT_REGISTERED	1ul
+#define PVDMA_SLOT_REGISTERED 1ul
 
 struct pvdma_track {
-	struct pvdma_dir *dir;		/* published with release semantics */
-	unsigned int shift;		/* log2 of the granule's bytes */
-	raw_spinlock_t lock;		/* serialises changes of dir, slots */
-	u64 nr_leaves;			/* allocated; under lock */
+	struct pvdma_dir *dir; /* published with release semantics */
+	unsigned int shift;    /* log2 of the granule's bytes */
+	raw_spinlock_t lock;   /* serialises changes of dir, slots */
+	u64 nr_leaves;	       /* allocated; under lock */
 };
 
 /*

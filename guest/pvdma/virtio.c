@@ -2,7 +2,7 @@
 /*
  * virtio.c - the life of the pvdma device, and of the module
  *
- * Owns: struct pvdma, its virtqueues and configuration.
+ * Owns: struct pvdma and its virtqueues.
  *
  * Order (SPEC.md, "Order of one life"): configuration, queues, DRIVER_OK,
  * INIT, and only then endpoints; backwards on the way down: no endpoints,
@@ -14,7 +14,6 @@
  * driver resumes (the device links see to that order).
  *
  * Locks: the driver core serialises probe, remove, freeze and restore.
- * pvdma_lock for what the configuration work changes.
  */
 #include <linux/module.h>
 #include <linux/virtio_config.h>
@@ -23,8 +22,8 @@
 #include "compat/virtio.h"
 #include "pvdma.h"
 
-#define PVDMA_QUEUES_MAX	64
-#define PVDMA_REMAP_RUNS	64
+#define PVDMA_QUEUES_MAX 64
+#define PVDMA_REMAP_RUNS 64
 
 void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum)
 {
@@ -38,119 +37,6 @@ void pvdma_traffic_sum(struct pvdma *pv, struct pvdma_traffic *sum)
 		for (i = 0; i < PVDMA_NR_TRAFFIC; i++)
 			to[i] += READ_ONCE(from[i]);
 	}
-}
-
-/* --- configuration --- */
-
-static void pvdma_virtio_read_quota(struct virtio_device *vdev,
-				    struct pvdma_conf *conf)
-{
-	unsigned int tries = 8;
-	u32 news;
-
-	/* DRV-CONF-2; a host that changes it all the time tells us again */
-	do {
-		virtio_cread_le(vdev, struct virtio_pvdma_config, quota_news,
-				&conf->quota_news);
-		virtio_cread_le(vdev, struct virtio_pvdma_config, quota,
-				&conf->quota);
-		virtio_cread_le(vdev, struct virtio_pvdma_config, quota_news,
-				&news);
-	} while (news != conf->quota_news && --tries);
-}
-
-static void pvdma_virtio_read_news(struct virtio_device *vdev,
-				   struct pvdma_conf *conf)
-{
-	pvdma_virtio_read_quota(vdev, conf);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, strategy_news,
-			&conf->strategy_news);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, strategy,
-			&conf->strategy);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, endpoint_news,
-			&conf->endpoint_news);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, num_endpoints,
-			&conf->num_endpoints);
-}
-
-static void pvdma_virtio_read(struct virtio_device *vdev,
-			      struct pvdma_conf *conf)
-{
-	virtio_cread_le(vdev, struct virtio_pvdma_config, version,
-			&conf->version);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, granule_shift,
-			&conf->granule_shift);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, num_queues,
-			&conf->num_queues);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, max_ranges,
-			&conf->max_ranges);
-	virtio_cread_le(vdev, struct virtio_pvdma_config, vm_tag,
-			&conf->vm_tag);
-	pvdma_virtio_read_news(vdev, conf);
-}
-
-/* DRV-ID-1: before anything else of the device is believed. */
-static int pvdma_virtio_check_magic(struct virtio_device *vdev)
-{
-	u32 magic;
-
-	virtio_cread_le(vdev, struct virtio_pvdma_config, magic,
-			&magic);
-	if (magic == VIRTIO_PVDMA_MAGIC)
-		return 0;
-	dev_err(&vdev->dev, "not a pvdma device: its magic is %#x, not %#x\n",
-		magic, VIRTIO_PVDMA_MAGIC);
-	return -ENODEV;
-}
-
-/* DRV-CONF-1 */
-static int pvdma_virtio_check(struct virtio_device *vdev,
-			      const struct pvdma_conf *conf)
-{
-	struct device *dev = &vdev->dev;
-
-	if (!conf->version)
-		dev_err(dev, "the host offers version 0 of the protocol\n");
-	else if (conf->granule_shift < VIRTIO_PVDMA_GRANULE_SHIFT_MIN ||
-		 conf->granule_shift > VIRTIO_PVDMA_GRANULE_SHIFT_MAX)
-		dev_err(dev, "the host offers a granule_shift of %u, not %u to %u\n",
-			conf->granule_shift, VIRTIO_PVDMA_GRANULE_SHIFT_MIN,
-			VIRTIO_PVDMA_GRANULE_SHIFT_MAX);
-	else if (!conf->num_queues)
-		dev_err(dev, "the host offers num_queues of 0\n");
-	else if (!conf->max_ranges)
-		dev_err(dev, "the host offers max_ranges of 0\n");
-	else
-		return 0;
-	return -EINVAL;
-}
-
-static void pvdma_virtio_news(struct work_struct *work)
-{
-	struct pvdma *pv = container_of(work, struct pvdma, news_work);
-	struct device *dev = &pv->vdev->dev;
-	struct pvdma_conf now, old;
-
-	mutex_lock(&pvdma_lock);
-	old = pv->conf;
-	now = old;
-	pvdma_virtio_read_news(pv->vdev, &now);
-	WRITE_ONCE(pv->conf.quota, now.quota);
-	WRITE_ONCE(pv->conf.strategy, now.strategy);
-	pv->conf.quota_news = now.quota_news;
-	pv->conf.strategy_news = now.strategy_news;
-	pv->conf.endpoint_news = now.endpoint_news;
-	pv->conf.num_endpoints = now.num_endpoints;
-	mutex_unlock(&pvdma_lock);
-
-	if (now.quota != old.quota) {
-		dev_info(dev, "the quota is %llu KiB now\n", now.quota >> 10);
-		sysfs_notify(&pv->class_dev->kobj, NULL, "quota");
-	}
-	if (now.strategy != old.strategy)
-		sysfs_notify(&pv->class_dev->kobj, NULL, "strategy");
-	if (now.endpoint_news != old.endpoint_news)
-		pvdma_endpoint_scan(pv);
 }
 
 static void pvdma_virtio_config_changed(struct virtio_device *vdev)
@@ -174,7 +60,8 @@ static int pvdma_virtio_find_queues(struct pvdma *pv)
 		return -ENOMEM;
 	err = pvdma_compat_find_vqs(pv->vdev, pv->nr_queues, vqs, "request");
 	if (err) {
-		dev_err(&pv->vdev->dev, "%u request queues are not to be had: %d\n",
+		dev_err(&pv->vdev->dev,
+			"%u request queues are not to be had: %d\n",
 			pv->nr_queues, err);
 		goto out;
 	}
@@ -223,7 +110,8 @@ static int pvdma_virtio_validate(struct virtio_device *vdev)
 {
 	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1)) {
-		dev_err(&vdev->dev, "a legacy device: VIRTIO_F_VERSION_1 is missing\n");
+		dev_err(&vdev->dev,
+			"a legacy device: VIRTIO_F_VERSION_1 is missing\n");
 		return -ENODEV;
 	}
 	return 0;
@@ -249,7 +137,7 @@ static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
 	pv->vdev = vdev;
 	pv->conf = *conf;
 	INIT_LIST_HEAD(&pv->endpoints);
-	INIT_WORK(&pv->news_work, pvdma_virtio_news);
+	INIT_WORK(&pv->news_work, pvdma_config_news);
 	pv->nr_queues = min3((unsigned int)conf->num_queues, nr_cpu_ids,
 			     (unsigned int)PVDMA_QUEUES_MAX);
 	pv->max_items = min_t(size_t, conf->max_ranges, PVDMA_MSG_ITEMS);
@@ -257,8 +145,7 @@ static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
 	pv->traffic = alloc_percpu(struct pvdma_traffic);
 	if (!pv->traffic)
 		goto fail;
-	if (pvdma_track_init(&pv->track, conf->granule_shift,
-			     pv->ram_last + 1))
+	if (pvdma_track_init(&pv->track, conf->granule_shift, pv->ram_last + 1))
 		goto fail;
 	return pv;
 
@@ -271,23 +158,10 @@ fail:
 /* The operator's view (sysfs.c), and the hook for shutdown; see below. */
 static struct class pvdma_class;
 
-static int pvdma_virtio_probe(struct virtio_device *vdev)
+/* There is one pvdma device in a VM: 0, or -EBUSY. */
+static int pvdma_virtio_claim(struct pvdma *pv)
 {
-	struct device *dev = &vdev->dev;
-	struct pvdma_conf conf = { };
-	struct pvdma *pv;
-	int err;
-
-	err = pvdma_virtio_check_magic(vdev);
-	if (err)
-		return err;
-	pvdma_virtio_read(vdev, &conf);
-	err = pvdma_virtio_check(vdev, &conf);
-	if (err)
-		return err;
-	pv = pvdma_virtio_new(vdev, &conf);
-	if (!pv)
-		return -ENOMEM;
+	int err = 0;
 
 	mutex_lock(&pvdma_lock);
 	if (pvdma_current)
@@ -295,21 +169,66 @@ static int pvdma_virtio_probe(struct virtio_device *vdev)
 	else
 		pvdma_current = pv;
 	mutex_unlock(&pvdma_lock);
-	if (err) {
-		dev_err(dev, "there is a pvdma device already\n");
-		goto fail_free;
-	}
+	if (err)
+		dev_err(&pv->vdev->dev, "there is a pvdma device already\n");
+	return err;
+}
+
+static void pvdma_virtio_unclaim(void)
+{
+	mutex_lock(&pvdma_lock);
+	pvdma_current = NULL;
+	mutex_unlock(&pvdma_lock);
+}
+
+/* No device is taken over before this, and none after pvdma_virtio_close(). */
+static void pvdma_virtio_open(struct pvdma *pv)
+{
+	mutex_lock(&pvdma_lock);
+	pv->open = true;
+	mutex_unlock(&pvdma_lock);
+	pvdma_endpoint_scan(pv);
+}
+
+static void pvdma_virtio_close(struct pvdma *pv)
+{
+	mutex_lock(&pvdma_lock);
+	pv->open = false;
+	mutex_unlock(&pvdma_lock);
+}
+
+static int pvdma_virtio_add_class_device(struct pvdma *pv)
+{
+	struct device *dev;
+
 	/* before the endpoints' links: that makes the order of shutdown */
-	pv->class_dev = device_create_with_groups(&pvdma_class, dev, 0, pv,
-						  pvdma_sysfs_attributes(),
-						  "pvdma0");
-	if (IS_ERR(pv->class_dev)) {
-		err = PTR_ERR(pv->class_dev);
-		pv->class_dev = NULL;
-		goto fail_current;
-	}
+	dev = device_create_with_groups(&pvdma_class, &pv->vdev->dev, 0, pv,
+					pvdma_sysfs_attributes(), "pvdma0");
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
 	/* the configuration work may still notify when it is unregistered */
-	get_device(pv->class_dev);
+	pv->class_dev = get_device(dev);
+	return 0;
+}
+
+static int pvdma_virtio_probe(struct virtio_device *vdev)
+{
+	struct pvdma_conf conf = {};
+	struct pvdma *pv;
+	int err;
+
+	err = pvdma_config_get(vdev, &conf);
+	if (err)
+		return err;
+	pv = pvdma_virtio_new(vdev, &conf);
+	if (!pv)
+		return -ENOMEM;
+	err = pvdma_virtio_claim(pv);
+	if (err)
+		goto fail_free;
+	err = pvdma_virtio_add_class_device(pv);
+	if (err)
+		goto fail_claim;
 	err = pvdma_memory_start(pv);
 	if (err)
 		goto fail_class;
@@ -318,14 +237,13 @@ static int pvdma_virtio_probe(struct virtio_device *vdev)
 	if (err)
 		goto fail_memory;
 
-	dev_info(dev, "granule %u KiB, quota %llu KiB, %u of %u queues, %u ranges a request\n",
-		 1u << (conf.granule_shift - 10), conf.quota >> 10,
-		 pv->nr_queues, conf.num_queues, pv->max_items);
+	dev_info(
+		&vdev->dev,
+		"granule %u KiB, quota %llu KiB, %u of %u queues, %u ranges a request\n",
+		1u << (conf.granule_shift - 10), conf.quota >> 10,
+		pv->nr_queues, conf.num_queues, pv->max_items);
 	pvdma_debugfs_add(pv);
-	mutex_lock(&pvdma_lock);
-	pv->open = true;
-	mutex_unlock(&pvdma_lock);
-	pvdma_endpoint_scan(pv);
+	pvdma_virtio_open(pv);
 	return 0;
 
 fail_memory:
@@ -333,12 +251,10 @@ fail_memory:
 	pvdma_memory_stop(pv);
 fail_class:
 	device_unregister(pv->class_dev);
-fail_current:
-	mutex_lock(&pvdma_lock);
-	pvdma_current = NULL;
-	mutex_unlock(&pvdma_lock);
-fail_free:
+fail_claim:
+	pvdma_virtio_unclaim();
 	cancel_work_sync(&pv->news_work);
+fail_free:
 	pvdma_virtio_free(pv);
 	return err;
 }
@@ -348,17 +264,12 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
 {
 	struct pvdma *pv = vdev->priv;
 
-	mutex_lock(&pvdma_lock);
-	pv->open = false;
-	mutex_unlock(&pvdma_lock);
+	pvdma_virtio_close(pv);
 	/* waits for a rebind on its way */
 	device_unregister(pv->class_dev);
 	pvdma_endpoint_drop_all(pv);
 	pvdma_virtio_stop(pv);
-
-	mutex_lock(&pvdma_lock);
-	pvdma_current = NULL;
-	mutex_unlock(&pvdma_lock);
+	pvdma_virtio_unclaim();
 	vdev->priv = NULL;
 	cancel_work_sync(&pv->news_work);
 	pvdma_debugfs_remove(pv);
@@ -384,8 +295,8 @@ static int pvdma_virtio_shutdown(struct device *dev)
 }
 
 static struct class pvdma_class = {
-	.name		= "pvdma",
-	.shutdown_pre	= pvdma_virtio_shutdown,
+	.name = "pvdma",
+	.shutdown_pre = pvdma_virtio_shutdown,
 };
 
 /* --- suspend, and resets by others --- */
@@ -431,20 +342,20 @@ static int pvdma_virtio_remap(struct pvdma *pv, u32 endpoint)
 	if (!run)
 		return -ENOMEM;
 	pvdma_batch_begin(&b, pv, &pv->track, endpoint, GFP_KERNEL);
-	while (!err && (n = pvdma_virtio_held(pv, &next, run,
-					      PVDMA_REMAP_RUNS))) {
+	while (!err &&
+	       (n = pvdma_virtio_held(pv, &next, run, PVDMA_REMAP_RUNS))) {
 		for (held = 0; held < n && !err; held++)
-			err = pvdma_batch_hold(&b, run[held].first << shift,
-					       (run[held].last + 1 -
-						run[held].first) << shift);
+			err = pvdma_batch_hold(
+				&b, run[held].first << shift,
+				(run[held].last + 1 - run[held].first)
+					<< shift);
 		if (err)
 			held--;
 		else
 			err = pvdma_batch_end(&b);
 		/* the mappings' own holds stay */
 		for (i = 0; i < held; i++)
-			pvdma_track_drop(&pv->track, run[i].first,
-					 run[i].last);
+			pvdma_track_drop(&pv->track, run[i].first, run[i].last);
 	}
 	kfree(run);
 	return err;
@@ -474,7 +385,8 @@ static int pvdma_virtio_recover(struct pvdma *pv)
 	if (any && !err)
 		err = pvdma_virtio_remap(pv, endpoint);
 	if (err)
-		dev_err(&pv->vdev->dev, "not all of what was mapped could be mapped again: %d\n",
+		dev_err(&pv->vdev->dev,
+			"not all of what was mapped could be mapped again: %d\n",
 			err);
 	schedule_work(&pv->news_work);
 	return err;
@@ -505,7 +417,9 @@ static int pvdma_virtio_reset_prepare(struct virtio_device *vdev)
 {
 	struct pvdma *pv = vdev->priv;
 
-	dev_warn(&vdev->dev, "reset from outside: DMA of its endpoints fails until it is back\n");
+	dev_warn(
+		&vdev->dev,
+		"reset from outside: DMA of its endpoints fails until it is back\n");
 	cancel_work_sync(&pv->news_work);
 	pvdma_virtio_stop(pv);
 	return 0;
@@ -527,20 +441,20 @@ static const struct virtio_device_id pvdma_virtio_ids[] = {
 MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
 
 static struct virtio_driver pvdma_virtio_driver = {
-	.driver.name		= KBUILD_MODNAME,
-	.driver.owner		= THIS_MODULE,
-	.id_table		= pvdma_virtio_ids,
-	.validate		= pvdma_virtio_validate,
-	.probe			= pvdma_virtio_probe,
-	.remove			= pvdma_virtio_remove,
-	.config_changed		= pvdma_virtio_config_changed,
+	.driver.name = KBUILD_MODNAME,
+	.driver.owner = THIS_MODULE,
+	.id_table = pvdma_virtio_ids,
+	.validate = pvdma_virtio_validate,
+	.probe = pvdma_virtio_probe,
+	.remove = pvdma_virtio_remove,
+	.config_changed = pvdma_virtio_config_changed,
 #ifdef CONFIG_PM_SLEEP
-	.freeze			= pvdma_virtio_freeze,
-	.restore		= pvdma_virtio_restore,
+	.freeze = pvdma_virtio_freeze,
+	.restore = pvdma_virtio_restore,
 #endif
 #ifdef PVDMA_HAVE_VIRTIO_RESET
-	.reset_prepare		= pvdma_virtio_reset_prepare,
-	.reset_done		= pvdma_virtio_reset_done,
+	.reset_prepare = pvdma_virtio_reset_prepare,
+	.reset_done = pvdma_virtio_reset_done,
 #endif
 };
 

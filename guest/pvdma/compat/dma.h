@@ -13,16 +13,16 @@
 
 /* A mapping of something that is no memory; elsewhere map_resource says it */
 #ifdef DMA_ATTR_MMIO
-#define PVDMA_ATTR_MMIO		DMA_ATTR_MMIO
+#define PVDMA_ATTR_MMIO DMA_ATTR_MMIO
 #else
-#define PVDMA_ATTR_MMIO		0ul
+#define PVDMA_ATTR_MMIO 0ul
 #endif
 
 /* A mapping that must not be copied */
 #ifdef DMA_ATTR_REQUIRE_COHERENT
-#define PVDMA_ATTR_NO_BOUNCE	DMA_ATTR_REQUIRE_COHERENT
+#define PVDMA_ATTR_NO_BOUNCE DMA_ATTR_REQUIRE_COHERENT
 #else
-#define PVDMA_ATTR_NO_BOUNCE	0ul
+#define PVDMA_ATTR_NO_BOUNCE 0ul
 #endif
 
 /* Does the kernel's own IOMMU code map for this device (a virtual IOMMU)? */

@@ -20,6 +20,7 @@ line of JSON:
     evict on|off       evict whatever is idle after each request
     quota BYTES        change the quota and tell the guest
     endpoints N        change num_endpoints and tell the guest
+    set NAME VALUE     change an option (--NAME) without telling anybody
     quit
 """
 import argparse
@@ -351,7 +352,7 @@ class Backend:
     def __init__(self, args):
         self.args = args
         self.device = Device(args)
-        self.queues = [Queue(self.device) for _ in range(args.queues or 1)]
+        self.queues = [Queue(self.device) for _ in range(max(args.queues, 1))]
         self.silent = self.swap = False
         self.back = None
         self.conn = None
@@ -387,7 +388,7 @@ class Backend:
             conn.sendall((json.dumps(self.command(line.split())) + "\n").encode())
 
     def command(self, words):
-        verb, value = (words + ["", ""])[:2]
+        verb, value, extra = (words + ["", "", ""])[:3]
         device = self.device
         if verb == "silent":
             self.silent = value == "on"
@@ -404,6 +405,8 @@ class Backend:
         elif verb == "endpoints":
             device.endpoints = int(value, 0)
             self.tell(2)
+        elif verb == "set" and hasattr(self.args, value.replace("-", "_")):
+            setattr(self.args, value.replace("-", "_"), int(extra, 0))
         elif verb == "quit":
             self.running = False
         elif verb != "stats":
