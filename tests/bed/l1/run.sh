@@ -15,6 +15,12 @@ set +a
 # shellcheck source=tests/bed/lib/l1.sh
 . "$BED_LIB"
 
+# Guest memory in huge pages, also where it is a memfd. QEMU's emulated NICs
+# drop a frame, and every retransmission of it, when one of its fragments is
+# not contiguous behind the IOMMU (a real device splits the transfer), which
+# scattered 4 KiB pages make likely.
+echo always > /sys/kernel/mm/transparent_hugepage/shmem_enabled
+
 # Whatever happens to this shell, the driver hears an end.
 leave() {
 	bed_event S "$1"
