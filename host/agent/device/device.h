@@ -55,8 +55,8 @@ int device_get_irq_info(struct device *dev, uint32_t index,
 			struct vfio_irq_info *ret);
 
 /* As pread() and pwrite() on a region: bytes, or a negative errno. */
-ssize_t device_read(struct device *dev, uint32_t index, void *buf,
-		    size_t count, uint64_t offset);
+ssize_t device_read(struct device *dev, uint32_t index, void *buf, size_t count,
+		    uint64_t offset);
 ssize_t device_write(struct device *dev, uint32_t index, const void *buf,
 		     size_t count, uint64_t offset);
 

@@ -14,14 +14,14 @@ struct vm;
 
 struct vfio_user_stats {
 	uint64_t connections;
-	uint64_t messages;		/* all messages of the client */
+	uint64_t messages; /* all messages of the client */
 	uint64_t region_reads;
 	uint64_t region_writes;
 	uint64_t set_irqs;
 	uint64_t dma_maps;
 	uint64_t dma_unmaps;
 	uint64_t resets;
-	uint64_t errors;		/* messages answered with an error */
+	uint64_t errors; /* messages answered with an error */
 };
 
 /*
