@@ -81,6 +81,7 @@ static const struct verb {
 	{ "serve", 1, net_serve, "serve PORT|-" },
 	{ "get", 3, net_get, "get HOST PORT BYTES" },
 	{ "put", 3, net_put, "put HOST PORT BYTES" },
+	{ "linear", 1, net_linear, "linear INTERFACE" },
 	{ "pins", 2, pins_watch, "pins INTERVAL-MS FILE" },
 };
 
