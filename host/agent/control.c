@@ -33,6 +33,10 @@
 #define CLIENTS_MAX 8
 #define LINE_SIZE   256
 
+/* When accept() fails for want of descriptors, do not try all the time. */
+#define ACCEPT_INTERVAL_USEC 1000000
+#define ACCEPT_BURST	     200
+
 struct client {
 	struct control *control;
 	int fd; /* -EBADF: not in use */
@@ -313,6 +317,9 @@ int control_new(sd_event *event, int listen_fd,
 		};
 	r = sd_event_add_io(event, &control->source, listen_fd, EPOLLIN,
 			    on_connect, control);
+	if (r == 0)
+		r = sd_event_source_set_ratelimit(
+			control->source, ACCEPT_INTERVAL_USEC, ACCEPT_BURST);
 	if (r < 0) {
 		control_free(control);
 		return r;

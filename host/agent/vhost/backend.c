@@ -33,6 +33,10 @@
 /* Messages handled before the rest of the agent has a turn */
 #define MESSAGES_PER_TURN 16
 
+/* When accept() fails for want of descriptors, do not try all the time. */
+#define ACCEPT_INTERVAL_USEC 1000000
+#define ACCEPT_BURST	     200
+
 #define BIT(n) (1ULL << (n))
 
 /* --- the channel on which we speak first --- */
@@ -245,7 +249,8 @@ static bool session_turn(struct vhost *vhost)
 	case MESSAGE_AGAIN:
 		return false;
 	case MESSAGE_CLOSED:
-		log_info("vhost-user: the front-end disconnected");
+		log_ratelimited(LOG_INFO,
+				"vhost-user: the front-end disconnected");
 		break;
 	default:
 		vhost->stats.errors++;
@@ -285,7 +290,7 @@ static int session_open(struct vhost *vhost, int fd)
 		return r;
 	vhost->fd = fd;
 	vhost->stats.connections++;
-	log_info("vhost-user: a front-end connected");
+	log_ratelimited(LOG_INFO, "vhost-user: a front-end connected");
 	return 0;
 }
 
@@ -376,6 +381,10 @@ static int vhost_attach(struct vhost *vhost, int fd)
 		return session_open(vhost, fd);
 	r = sd_event_add_io(vhost->event, &vhost->listen_source, fd, EPOLLIN,
 			    on_connect, vhost);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_ratelimit(vhost->listen_source,
+					  ACCEPT_INTERVAL_USEC, ACCEPT_BURST);
 	if (r < 0)
 		return r;
 	vhost->listen_fd = fd;

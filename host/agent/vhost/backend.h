@@ -33,10 +33,10 @@ struct queue {
 	int err_fd;
 	bool started;
 	bool enabled;
-	bool broken;		  /* malformed; latched until the next start */
-	bool running;		  /* counted in vhost->num_running */
-	bool seen_chain;	  /* since the start */
-	unsigned int empty_kicks; /* since the start, without any chain */
+	bool broken;	 /* malformed; latched until the next start */
+	bool running;	 /* counted in vhost->num_running */
+	bool seen_chain; /* since the start */
+	uint64_t kicks;	 /* since the start; not more than 2 a wake-up */
 	sd_event_source *kick_source;
 	sd_event_source *drain_source; /* more to do, after others had a turn */
 };

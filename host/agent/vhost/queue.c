@@ -26,9 +26,13 @@
 #include "vm.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/macros.h"
 
-/* Kicks without a chain that it takes to suspect the memory. */
-#define EMPTY_KICKS_SUSPECT 2
+/*
+ * Kicks without a chain that it takes to suspect the memory: QEMU hands out kick
+ * descriptors that are signalled once already.
+ */
+#define KICKS_SUSPECT 2
 
 /* Signals an eventfd. A full one is signalled already; others do not matter. */
 static void signal_fd(int fd)
@@ -178,10 +182,18 @@ static unsigned int queue_drain(struct queue *q)
 	return done;
 }
 
+/* Serves what is there, and wonders if there never is anything. */
+static void queue_turn(struct queue *q)
+{
+	if (queue_drain(q) == 0 && q->running && !q->seen_chain &&
+	    q->kicks >= KICKS_SUSPECT)
+		suspect_memory(q);
+}
+
 static int on_drain(sd_event_source *s, void *userdata)
 {
 	(void)s;
-	(void)queue_drain(userdata);
+	queue_turn(userdata);
 	return 0;
 }
 
@@ -204,9 +216,9 @@ static int on_kick(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 		return 0;
 	}
 	q->vhost->stats.kicks++;
-	if (queue_drain(q) == 0 && !q->seen_chain && q->running &&
-	    ++q->empty_kicks == EMPTY_KICKS_SUSPECT)
-		suspect_memory(q);
+	/* An eventfd counts the kicks that came since it was read. */
+	q->kicks += min(count, (uint64_t)KICKS_SUSPECT);
+	queue_turn(q);
 	return 0;
 }
 
@@ -268,7 +280,7 @@ int queue_start(struct queue *q, int kick_fd)
 		q->started = true;
 		q->broken = false;
 		q->seen_chain = false;
-		q->empty_kicks = 0;
+		q->kicks = 0;
 	}
 	queue_update(q);
 	return 0;
@@ -276,8 +288,6 @@ int queue_start(struct queue *q, int kick_fd)
 
 void queue_stop(struct queue *q)
 {
-	if (q->started && q->empty_kicks > 0 && !q->seen_chain)
-		suspect_memory(q);
 	q->started = false;
 	queue_update(q);
 	q->kick_source = sd_event_source_disable_unref(q->kick_source);
