@@ -100,38 +100,46 @@ void bench_print_table(FILE *out, const struct bench_trace *traces,
 	print_summary(out, traces, n, true);
 }
 
+/* "12.3%, 45": waits, and cost in ms or what was never served. */
+static void markdown_cell(FILE *out, uint64_t waits, uint64_t calls,
+			  uint64_t unserved, double cost_us, bool bold)
+{
+	const char *mark = bold ? "**" : "";
+
+	fprintf(out, " | %s%.1f%%, ", mark, percent(waits, calls));
+	if (unserved)
+		fprintf(out, "%" PRIu64 " lost%s", unserved, mark);
+	else
+		fprintf(out, "%.0f%s", cost_us / 1000, mark);
+}
+
+static void markdown_row(FILE *out, const struct bench_trace *t,
+			 const struct bench_point *p)
+{
+	fprintf(out, "| %s | %" PRIu64 " | %.2f | %.2f | %u%%%s", t->name,
+		t->map_calls, mib(t->working_set), mib(t->held_peak),
+		p->quota_pct, bench_is_feasible(t, p) ? "" : " !");
+	markdown_cell(out, p->engine.waits, t->map_calls, p->engine.unserved,
+		      p->engine.cost_us, false);
+	for (unsigned int s = 0; s < BENCH_SIZES; s++)
+		markdown_cell(out, p->fixed[s].waits, t->map_calls,
+			      p->fixed[s].unserved, p->fixed[s].cost_us,
+			      s == p->best);
+	fprintf(out, " | %.2f |\n",
+		p->opt.loads ? (double)p->policy.loads / (double)p->opt.loads :
+			       1.0);
+}
+
 void bench_print_markdown(FILE *out, const struct bench_trace *traces,
 			  unsigned int n)
 {
 	fputs("| trace | map calls | working set, MiB | in use at once, MiB | quota "
-	      "| engine: waits, cost | 4K | 16K | 64K | 256K | 2M | policy / optimum |\n"
+	      "| engine | 4K | 16K | 64K | 256K | 2M | policy / optimum |\n"
 	      "|---|---|---|---|---|---|---|---|---|---|---|---|\n",
 	      out);
 	for (unsigned int i = 0; i < n; i++)
-		for (unsigned int k = 0; k < traces[i].n_points; k++) {
-			const struct bench_trace *t = &traces[i];
-			const struct bench_point *p = &t->points[k];
-
-			fprintf(out,
-				"| %s | %" PRIu64
-				" | %.2f | %.2f | %u%%%s | %.1f%%, %.0f ms",
-				t->name, t->map_calls, mib(t->working_set),
-				mib(t->held_peak), p->quota_pct,
-				bench_is_feasible(t, p) ? "" : " !",
-				percent(p->engine.waits, t->map_calls),
-				p->engine.cost_us / 1000);
-			for (unsigned int s = 0; s < BENCH_SIZES; s++)
-				fprintf(out,
-					s == p->best ? " | **%.1f%%, %.0f**" :
-						       " | %.1f%%, %.0f",
-					percent(p->fixed[s].waits,
-						t->map_calls),
-					p->fixed[s].cost_us / 1000);
-			fprintf(out, " | %.2f |\n",
-				p->opt.loads ? (double)p->policy.loads /
-						       (double)p->opt.loads :
-					       1.0);
-		}
+		for (unsigned int k = 0; k < traces[i].n_points; k++)
+			markdown_row(out, &traces[i], &traces[i].points[k]);
 	fputs("\n", out);
 	print_summary(out, traces, n, false);
 	fputs("\n", out);

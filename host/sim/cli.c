@@ -248,8 +248,8 @@ static const struct cli_option {
 	{ "markdown", NULL, set_markdown, "print a table for documents" },
 	{ "plot", "FILE", set_plot, "draw the curves of --bench as SVG" },
 	{ "cost", "FILE", set_cost, "a calibration of the cost model" },
-	{ "granule", "SIZE", set_granule, "of the engine (64K)" },
-	{ "policy", "NAME", set_policy, "of the engine (its default)" },
+	{ "granule", "SIZE", set_granule, "of the engine (as pvdma-agent)" },
+	{ "policy", "NAME", set_policy, "of the engine (as pvdma-agent)" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },
 	{ "output", "FILE", set_output, "where --import writes the trace" },
@@ -336,11 +336,11 @@ int cli_parse(int argc, char **argv, struct cli *ret)
 		.report = REPORT_DEFAULT,
 		.cost = cost_default,
 		.bench = {
-			.engine = engine_default,
 			.policy_shift = 12,
 			.n_quotas = ARRAY_SIZE(quotas_default),
 		},
 	};
+	engine_config_init(&ret->bench.engine);
 	memcpy(ret->bench.quotas, quotas_default, sizeof(quotas_default));
 	ret->bench.cost = &ret->cost;
 	ret->import.devices = ret->devices;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "host/agent/config.h"
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/vm.h"
 #include "host/lib/log.h"
@@ -20,8 +21,8 @@
 #include "host/sim/meter.h"
 #include "host/sim/waiting.h"
 
-#define QUEUES	   2
-#define MAX_RANGES 256
+/* Debian's and the kernel's default of dma_entry_limit. */
+#define ENTRIES_MAX 65535
 /* The address space that a simulated guest may have, in bytes. */
 #define TOP_MAX (UINT64_C(1) << 42)
 
@@ -45,10 +46,19 @@ struct engine {
 	struct waiting waiting;
 };
 
-const struct engine_config engine_default = {
-	.granule_shift = 16,
-	.entries_max = 65535,
-};
+void engine_config_init(struct engine_config *config)
+{
+	struct agent_config agent;
+
+	config_init(&agent);
+	*config = (struct engine_config){
+		.granule_shift = agent.vm.granule_shift,
+		.num_queues = agent.vm.num_queues,
+		.max_ranges = agent.vm.max_ranges,
+		.policy = agent.vm.policy,
+		.entries_max = ENTRIES_MAX,
+	};
+}
 
 static void work_pending(void *userdata)
 {
@@ -239,8 +249,8 @@ static int start(struct engine *engine)
 		.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
 		.fallback = VM_FALLBACK_DENY,
 		.policy = config->policy,
-		.num_queues = QUEUES,
-		.max_ranges = MAX_RANGES,
+		.num_queues = config->num_queues,
+		.max_ranges = config->max_ranges,
 	};
 	struct vm_notify notify = {
 		.work_pending = work_pending,
@@ -274,7 +284,7 @@ static int start(struct engine *engine)
 		return r < 0 ? r : -EIO;
 	vm_set_features(engine->vm, vm_features(engine->vm));
 	vm_queues_start(engine->vm);
-	return sim_guest_start(engine->guest, engine->vm, MAX_RANGES);
+	return sim_guest_start(engine->guest, engine->vm, config->max_ranges);
 }
 
 static void finish(struct engine *engine)

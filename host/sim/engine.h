@@ -17,12 +17,14 @@
 struct engine_config {
 	uint64_t quota;		    /* bytes */
 	unsigned int granule_shift; /* log2 of the granule's bytes */
-	const char *policy;	    /* NULL: the agent's default */
-	uint64_t entries_max;	    /* of the IOMMU; 0: none */
+	uint16_t num_queues;
+	uint16_t max_ranges;  /* in a request */
+	const char *policy;   /* NULL: the agent's default */
+	uint64_t entries_max; /* of the IOMMU; 0: none */
 };
 
-/* As the agent's own default, but for the quota. */
-extern const struct engine_config engine_default;
+/* What the agent does when it is told nothing; a quota of 0. */
+void engine_config_init(struct engine_config *config);
 
 struct engine_result {
 	uint64_t map_calls;

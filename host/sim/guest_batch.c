@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * guest_batch.c - the guest module's own code for userland: gathering the misses of a mapping
+ *
+ * That code is GPL-2.0-only, and so is a program that contains it.
  */
 #include "host/sim/guest_env.h"
 

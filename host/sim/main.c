@@ -106,22 +106,39 @@ static int run_import(const struct cli *cli)
 
 /* --- info, dump --- */
 
+/* What a trace touches, and has in use at once, by size of granule. */
+static int print_sizes(const struct trace *trace)
+{
+	for (unsigned int i = 0; i < BENCH_SIZES; i++) {
+		struct grid *grid = NULL;
+		uint64_t held = 0;
+		int r = grid_new(trace, bench_shifts[i], &grid);
+
+		if (!r)
+			r = grid_held_peak(grid, trace, &held);
+		if (!r)
+			printf("  in granules of %4u KiB: working set %9.2f "
+			       "MiB, at most %9.2f MiB in use at once\n",
+			       1u << (bench_shifts[i] - 10),
+			       mib(grid_bytes(grid)), mib(held));
+		grid_free(grid);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 static int print_info(const char *path)
 {
 	_cleanup_(cleanup_trace) struct trace *trace = NULL;
 	uint32_t kinds[TRACE_KINDS] = { 0 }, live = 0;
-	struct grid *grid = NULL;
-	uint64_t held = 0, bytes = 0;
+	const struct trace_info *info;
+	uint64_t bytes = 0;
 	int r = load(path, &trace);
 
-	if (!r)
-		r = grid_new(trace, 12, &grid);
-	if (!r)
-		r = grid_held_peak(grid, trace, &held);
-	if (r) {
-		grid_free(grid);
-		return r == -EBADMSG ? r : log_err_errno(r, "%s", path);
-	}
+	if (r)
+		return r;
+	info = &trace->info;
 	for (uint32_t m = 0; m < trace->n_maps; m++) {
 		kinds[trace_map_of(trace, m)->kind]++;
 		live += trace_is_live(trace, m);
@@ -129,23 +146,20 @@ static int print_info(const char *path)
 	for (size_t i = 0; i < trace->n_segments; i++)
 		bytes += trace->segments[i].len;
 	printf("%s\n  kernel %s, %u CPUs, %.0f MiB, workload %s\n  devices:",
-	       path, trace->info.kernel, trace->info.cpus,
-	       mib(trace->info.memory), trace->info.workload);
-	for (uint32_t i = 0; i < trace->info.n_devices; i++)
-		printf(" %s", trace->info.devices[i]);
+	       path, info->kernel, info->cpus, mib(info->memory),
+	       info->workload);
+	for (uint32_t i = 0; i < info->n_devices; i++)
+		printf(" %s", info->devices[i]);
 	printf("\n  %u map calls of %.2f MiB in %.3f s, %u never end\n ",
 	       trace->n_maps, mib(bytes),
 	       (double)trace->events[trace->n_events - 1].time_us / 1e6, live);
 	for (unsigned int k = 0; k < TRACE_KINDS; k++)
 		printf(" %s %u", trace_kind_name(k), kinds[k]);
-	printf("\n  working set %.2f MiB, at most %.2f MiB in use at once\n"
-	       "  lost %" PRIu64 ", unmatched %" PRIu64 ", truncated %" PRIu64
+	printf("\n  lost %" PRIu64 ", unmatched %" PRIu64 ", truncated %" PRIu64
 	       ", skipped %" PRIu64 "\n",
-	       mib(grid_bytes(grid)), mib(held), trace->info.lost,
-	       trace->info.unmatched, trace->info.truncated,
-	       trace->info.skipped);
-	grid_free(grid);
-	return 0;
+	       info->lost, info->unmatched, info->truncated, info->skipped);
+	r = print_sizes(trace);
+	return r ? log_err_errno(r, "%s", path) : 0;
 }
 
 static int run_info(const struct cli *cli)

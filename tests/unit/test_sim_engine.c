@@ -74,8 +74,9 @@ static struct trace *scattered(uint32_t pages, uint32_t maps)
 static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 		struct engine_result *ret)
 {
-	struct engine_config config = engine_default;
+	struct engine_config config;
 
+	engine_config_init(&config);
 	config.granule_shift = shift;
 	config.quota = quota;
 	assert_int_equal(engine_run(trace, &config, &cost_default, ret), 0);
@@ -173,8 +174,9 @@ static void test_engine_shapes(void **state)
 	}
 	add(trace, UINT64_C(1) << 45, 1);
 	{
-		struct engine_config config = engine_default;
+		struct engine_config config;
 
+		engine_config_init(&config);
 		config.quota = 1u << 20;
 		assert_int_equal(engine_run(trace, &config, &cost_default, &e),
 				 -E2BIG);
@@ -236,7 +238,7 @@ static void count(void *userdata)
 
 static void test_need(void **state)
 {
-	struct engine_config config = engine_default;
+	struct engine_config config;
 	struct engine_result e;
 	struct trace *trace;
 	struct need need;
@@ -245,6 +247,7 @@ static void test_need(void **state)
 	(void)state;
 	seed = 5;
 	trace = scattered(300, 5000);
+	engine_config_init(&config);
 	config.granule_shift = 12;
 	assert_int_equal(need_find(trace, &config, &cost_default, count, &runs,
 				   &need),
@@ -266,7 +269,6 @@ static void test_bench(void **state)
 {
 	struct bench_options options = {
 		.cost = &cost_default,
-		.engine = engine_default,
 		.policy_shift = 12,
 		.quotas = { 25, 100 },
 		.n_quotas = 2,
@@ -279,6 +281,7 @@ static void test_bench(void **state)
 	(void)state;
 	seed = 6;
 	trace = scattered(400, 3000);
+	engine_config_init(&options.engine);
 	options.engine.granule_shift = 12;
 	assert_int_equal(bench_run(trace, &options, count, &steps, &t), 0);
 	assert_int_equal(steps, bench_steps(&options));
