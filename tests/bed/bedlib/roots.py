@@ -116,6 +116,7 @@ def dev() -> Path:
             if not link.exists():
                 link.symlink_to("gcc")
         (tree / "usr/src").mkdir(exist_ok=True)
+        (into / "mnt").mkdir()  # where enter.sh mounts the root of its namespace
 
     key = cache.key_of(BED / "packages.dev", BED / "preferences", Path(apt.__file__), Path(__file__))
     return cache.artifact("dev", key, build) / "root"

@@ -45,7 +45,7 @@ bed_send evt boot "$(uname -r)"
 if [ -e /bed/script ]; then
 	(
 		sh /bed/script > "$(port bed.log)" 2>&1 < /dev/null
-		bed_send evt done $?
+		bed_send evt 'done' $?
 	) &
 fi
 

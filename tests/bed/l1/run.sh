@@ -42,6 +42,7 @@ finish() {
 prompt() {
 	local setup=
 
+	# shellcheck disable=SC2016 # for the prompt's own shell
 	[[ $BED_SHELL != guest ]] ||
 		setup='guest_start g --mode vfio $(bed_bdfs) && guest_console g'
 	cat > /run/bed/bashrc <<-EOF
@@ -55,6 +56,8 @@ prompt() {
 	setsid -c bash --rcfile /run/bed/bashrc -i < /dev/ttyS0 > /dev/ttyS0 2>&1
 }
 
+# udev may still be at work on the devices
+[[ $BED_L1_INIT != systemd ]] || udevadm settle --timeout=60
 cd /root || exit 1
 if [[ -n $BED_SHELL ]]; then
 	prompt

@@ -14,8 +14,9 @@ die() {
 	poweroff -f
 }
 
-mount -t proc proc /proc && mount -t sysfs sysfs /sys &&
-	mount -t devtmpfs devtmpfs /dev || die "cannot mount the basics"
+mount -t proc proc /proc || die "no /proc"
+mount -t sysfs sysfs /sys || die "no /sys"
+mount -t devtmpfs devtmpfs /dev || die "no /dev"
 
 while read -r module; do
 	modprobe "$module" || die "cannot load $module"

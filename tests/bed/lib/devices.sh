@@ -57,11 +57,16 @@ bdf_group() {
 }
 
 _bdf_rebind() {
-	local bdf=$1 override=$2 dir=/sys/bus/pci/devices/$1
+	local bdf=$1 override=$2 dir=/sys/bus/pci/devices/$1 tries
 
 	echo "$override" > "$dir/driver_override"
-	[[ ! -e $dir/driver ]] || echo "$bdf" > "$dir/driver/unbind"
-	echo "$bdf" > /sys/bus/pci/drivers_probe
+	# again where udev is still binding a driver of its own
+	for ((tries = 0; tries < 20; tries++)); do
+		[[ ! -e $dir/driver ]] || echo "$bdf" > "$dir/driver/unbind"
+		echo "$bdf" > /sys/bus/pci/drivers_probe
+		[[ -n $override && $(bdf_driver "$bdf") != "$override" ]] || return 0
+		bed_pause
+	done 2> /dev/null
 }
 
 # bind_vfio BDF...: give devices to vfio-pci (a no-op for those that have it).

@@ -15,16 +15,10 @@
 
 BED_BOOT_SECONDS=${BED_BOOT_SECONDS:-150}
 
-# bed_pause: a tenth of a second, without a process.
-bed_pause() {
-	[[ -p $BED_RUN/never ]] || mkfifo "$BED_RUN/never" 2> /dev/null
-	read -rt 0.1 _ <> "$BED_RUN/never" || true
-}
-
 guest_dir() {
 	local dir=$BED_RUN/guests/$1
 
-	[[ -d $dir ]] || { echo "bed: no guest $1" >&2; return 1; }
+	[[ -e $dir/command ]] || { echo "bed: no guest $1" >&2; return 1; }
 	echo "$dir"
 }
 
@@ -106,7 +100,8 @@ guest_start() {
 	while (($#)); do
 		case $1 in
 		--device | --sock)
-			local -n list=$([[ $1 == --sock ]] && echo socks || echo bdfs)
+			local -n list=bdfs
+			[[ $1 != --sock ]] || local -n list=socks
 			shift
 			while (($#)) && [[ $1 != --* ]]; do
 				list+=("$1")
@@ -163,7 +158,7 @@ guest_start() {
 		backend=ram
 		[[ $mode != vfio-user ]] || backend=memfd
 	fi
-	_guest_command > "$dir/command" || return
+	_guest_command > "$dir/argv" || return
 	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
 	_guest_launch "$dir" || return
 	((!wait)) || guest_up "$name" "$seconds"
@@ -230,8 +225,9 @@ _guest_command() {
 _guest_launch() {
 	local dir=$1 argv
 
-	mapfile -t argv < "$dir/command"
 	modprobe kvm_amd || return
+	mapfile -t argv < "$dir/argv"
+	mv "$dir/argv" "$dir/command"
 	mkfifo "$dir/ctl.in"
 	: > "$dir/ctl.out"
 	# The open pipe keeps ctl.in from ever reading as ended. The watcher

@@ -13,8 +13,16 @@
 # stderr.
 
 BED_RUN=/run/bed
+# of this shell's guest_sh commands
+# shellcheck disable=SC2034
 BED_SERIAL=0
 mkdir -p "$BED_RUN/guests"
+
+# bed_pause: a tenth of a second, without a process.
+bed_pause() {
+	[[ -p $BED_RUN/never ]] || mkfifo "$BED_RUN/never" 2> /dev/null
+	read -rt 0.1 _ <> "$BED_RUN/never" || true
+}
 
 BED_LIB_DIR=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 for BED_PART in verdict devices guest counters; do
