@@ -25,38 +25,34 @@ static bool pvdma_coherent_reaches(struct device *dev, struct page *page,
 }
 
 /*
- * @size bytes (whole pages) that the device reaches: from anywhere if that
- * happens to do, else from the zones below. The core has taken zone flags
- * away, so they are chosen here.
+ * @size bytes (whole pages) that the device reaches. The core has taken zone
+ * flags away, so they are chosen here: the zone that the mask asks for, and
+ * those below where its memory happens to lie too high.
  */
 static struct page *pvdma_coherent_get(struct device *dev, size_t size,
 				       gfp_t gfp)
 {
 	static const gfp_t zones[] = { 0, GFP_DMA32, GFP_DMA };
 	u64 limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
-	u64 last = READ_ONCE(pvdma_endpoint_of(dev)->pv->ram_last);
-	unsigned int order = get_order(size), i;
+	unsigned int order = get_order(size), i = 0;
 	struct page *page;
 	size_t tail;
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
-	for (i = 0; i < ARRAY_SIZE(zones); i++) {
-		/* no hope there, and no need to disturb it */
-		if (!zones[i] && limit < last)
-			continue;
-		if (zones[i] == GFP_DMA32 && limit < DMA_BIT_MASK(32))
-			continue;
+	if (limit < READ_ONCE(pvdma_endpoint_of(dev)->pv->ram_last) &&
+	    limit <= DMA_BIT_MASK(32))
+		i = limit < DMA_BIT_MASK(32) ? 2 : 1;
+	for (;;) {
 		page = alloc_pages_node(dev_to_node(dev),
 					gfp | zones[i] | __GFP_ZERO, order);
 		if (!page)
-			continue;
+			return NULL;
 		if (pvdma_coherent_reaches(dev, page, size))
 			break;
 		__free_pages(page, order);
-		page = NULL;
+		if (++i == ARRAY_SIZE(zones))
+			return NULL;
 	}
-	if (i == ARRAY_SIZE(zones))
-		return NULL;
 	/* single pages, so that the rest of the last power of two is free */
 	split_page(page, order);
 	for (tail = size; tail < PAGE_SIZE << order; tail += PAGE_SIZE)

@@ -181,9 +181,9 @@ static void pvdma_endpoint_drop(struct pvdma_endpoint *ep)
 
 /*
  * Makes sure that the device does no DMA any more: it is cut off from the
- * bus, and what it had sent has arrived (DRV-DETACH-1).
+ * bus, and what it had sent has arrived (DRV-DETACH-1). True if it was not.
  */
-static void pvdma_endpoint_silence(struct pvdma_endpoint *ep)
+static bool pvdma_endpoint_silence(struct pvdma_endpoint *ep)
 {
 	struct pci_dev *pdev = ep->pdev;
 	u16 command;
@@ -191,10 +191,11 @@ static void pvdma_endpoint_silence(struct pvdma_endpoint *ep)
 	/* all ones: it is not there any longer */
 	if (pci_read_config_word(pdev, PCI_COMMAND, &command) ||
 	    command == (u16)~0 || !(command & PCI_COMMAND_MASTER))
-		return;
+		return false;
 	pci_clear_master(pdev);
 	if (!pci_wait_for_pending_transaction(pdev))
 		pci_warn(pdev, "pvdma: transactions are still pending\n");
+	return true;
 }
 
 static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
@@ -420,25 +421,38 @@ out:
 	return err;
 }
 
-/* After a reset of the pvdma device: ATTACH what has a driver. 0 or -EIO. */
-int pvdma_endpoint_reattach(struct pvdma *pv)
+/*
+ * After a reset of the pvdma device: ATTACH what has a driver. False if
+ * nothing is attached, else *@number is one that is. What the host does not
+ * attach stays cut off from the bus, and says so.
+ */
+bool pvdma_endpoint_reattach(struct pvdma *pv, u32 *number)
 {
 	struct pvdma_endpoint *ep;
-	int err = 0;
+	bool any = false;
 
 	mutex_lock(&pvdma_lock);
-	list_for_each_entry(ep, &pv->endpoints, node)
-		if (ep->bound && pvdma_endpoint_attach(ep))
-			err = -EIO;
+	list_for_each_entry(ep, &pv->endpoints, node) {
+		if (!ep->bound)
+			continue;
+		if (pvdma_endpoint_attach(ep)) {
+			pci_err(ep->pdev,
+				"pvdma: the host does not attach the device again\n");
+			continue;
+		}
+		*number = ep->number;
+		any = true;
+	}
 	mutex_unlock(&pvdma_lock);
-	return err;
+	return any;
 }
 
 /*
- * Before a reset of the pvdma device (DRV-RESET-1): DETACH all. @stop_dma: the
- * drivers have not stopped their devices, or may not have, so do that.
+ * Before a reset of the pvdma device: DETACH all (DRV-RESET-1). Not every
+ * driver has stopped its device by then, so they are cut off from the bus
+ * (DRV-DETACH-1) until pvdma_endpoint_release_dma().
  */
-void pvdma_endpoint_quiesce(struct pvdma *pv, bool stop_dma)
+void pvdma_endpoint_quiesce(struct pvdma *pv)
 {
 	struct pvdma_endpoint *ep;
 
@@ -446,9 +460,25 @@ void pvdma_endpoint_quiesce(struct pvdma *pv, bool stop_dma)
 	list_for_each_entry(ep, &pv->endpoints, node) {
 		if (!ep->attached)
 			continue;
-		if (stop_dma)
-			pvdma_endpoint_silence(ep);
+		if (pvdma_endpoint_silence(ep))
+			ep->silenced = true;
 		pvdma_endpoint_detach(ep);
+	}
+	mutex_unlock(&pvdma_lock);
+}
+
+/* What is held is mapped again: lets the devices back on to the bus. */
+void pvdma_endpoint_release_dma(struct pvdma *pv)
+{
+	struct pvdma_endpoint *ep;
+
+	mutex_lock(&pvdma_lock);
+	list_for_each_entry(ep, &pv->endpoints, node) {
+		if (!ep->attached)
+			continue;
+		if (ep->silenced)
+			pci_set_master(ep->pdev);
+		ep->silenced = false;
 	}
 	mutex_unlock(&pvdma_lock);
 }

@@ -125,6 +125,7 @@ struct pvdma_endpoint {
 	u32 number;
 	bool bounced;  /* a mapping was copied once, or more */
 	bool attached; /* pvdma_lock, from here on */
+	bool silenced; /* cut off from the bus while we are down */
 	bool bound;    /* a driver is, and we hold the module */
 	struct list_head node;
 	struct kref ref;
@@ -161,8 +162,9 @@ int pvdma_endpoint_module_init(void);
 void pvdma_endpoint_module_exit(void);
 void pvdma_endpoint_scan(struct pvdma *pv);
 int pvdma_endpoint_rebind(struct pvdma *pv, const char *name);
-int pvdma_endpoint_reattach(struct pvdma *pv);
-void pvdma_endpoint_quiesce(struct pvdma *pv, bool stop_dma);
+bool pvdma_endpoint_reattach(struct pvdma *pv, u32 *number);
+void pvdma_endpoint_quiesce(struct pvdma *pv);
+void pvdma_endpoint_release_dma(struct pvdma *pv);
 void pvdma_endpoint_drop_all(struct pvdma *pv);
 void pvdma_endpoint_sum(struct pvdma_endpoint *ep, struct pvdma_counters *sum);
 

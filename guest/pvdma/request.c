@@ -6,9 +6,11 @@
  *
  * Theory of operation: each queue has a fixed number of slots, three for each
  * CPU that uses it (a task, a softirq, a hard interrupt) and one more, because
- * a slot is held with preemption off only. A slot carries two chains: a LEAF,
- * often empty, and the request proper. The waiter polls the used ring itself;
- * whoever finds answers delivers them to all who wait.
+ * a slot is held with preemption off only. Where the ring is too short for
+ * that, slots are held with interrupts off: whoever waits for a slot waits for
+ * another CPU then, never for what it has itself interrupted. A slot carries
+ * two chains: a LEAF, often empty, and the request proper. The waiter polls
+ * the used ring itself; whoever finds answers delivers them to all who wait.
  *
  * A host that does not answer within timeout_ms costs its guest one such wait:
  * the queue is then `stalled`, and further requests fail at once until an
@@ -62,6 +64,7 @@ struct pvdma_private {
 	struct pvdma_slot slot;
 	struct pvdma_queue *queue;
 	struct list_head node; /* in free */
+	unsigned long flags;   /* of interrupts, where they were turned off */
 	bool owned;
 	bool lost;
 	bool more_holds; /* lost, with holds on main's ranges */
@@ -77,6 +80,7 @@ struct pvdma_queue {
 	unsigned int busy; /* slots held by callers */
 	unsigned int nr_slots;
 	unsigned int nr_lost;
+	bool scarce; /* slots are held with interrupts off */
 	struct pvdma_private *slots;
 } ____cacheline_aligned_in_smp;
 
@@ -194,6 +198,7 @@ struct pvdma_slot *pvdma_request_get(struct pvdma *pv)
 	struct pvdma_queue *q;
 	unsigned long flags;
 	u64 deadline = 0;
+	bool live;
 
 	preempt_disable();
 	if (unlikely(READ_ONCE(pv->stalled)) && !pvdma_request_revive(pv))
@@ -202,22 +207,25 @@ struct pvdma_slot *pvdma_request_get(struct pvdma *pv)
 	for (;;) {
 		raw_spin_lock_irqsave(&q->lock, flags);
 		/* under the lock, so that a stop waits for who got a slot */
-		if (!pv->live) {
-			raw_spin_unlock_irqrestore(&q->lock, flags);
-			goto refuse;
-		}
+		live = pv->live;
 		if (list_empty(&q->free))
 			pvdma_request_reap(q);
 		s = list_first_entry_or_null(&q->free, struct pvdma_private,
 					     node);
-		if (s) {
+		if (live && s) {
 			list_del(&s->node);
 			s->owned = true;
+			s->flags = flags;
 			q->busy++;
+			if (q->scarce)
+				raw_spin_unlock(&q->lock);
+			else
+				raw_spin_unlock_irqrestore(&q->lock, flags);
+			return &s->slot;
 		}
 		raw_spin_unlock_irqrestore(&q->lock, flags);
-		if (s)
-			return &s->slot;
+		if (!live)
+			goto refuse;
 		/* many CPUs on a short ring: another one is about to finish */
 		if (!deadline)
 			deadline = pvdma_request_deadline();
@@ -239,6 +247,8 @@ void pvdma_request_put(struct pvdma_slot *slot)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&q->lock, flags);
+	if (q->scarce)
+		flags = s->flags;
 	s->owned = false;
 	q->busy--;
 	if (!s->lost)
@@ -465,6 +475,7 @@ static int pvdma_request_setup_slots(struct pvdma_queue *q)
 
 	/* two chains of two descriptors each */
 	q->nr_slots = clamp(3 * cpus + 1, 1u, max(room, 1u));
+	q->scarce = q->nr_slots < 3 * cpus;
 	q->slots = kvcalloc(q->nr_slots, sizeof(*q->slots), GFP_KERNEL);
 	if (!q->slots)
 		return -ENOMEM;

@@ -288,7 +288,7 @@ static int pvdma_virtio_shutdown(struct device *dev)
 {
 	struct pvdma *pv = dev_get_drvdata(dev);
 
-	pvdma_endpoint_quiesce(pv, true);
+	pvdma_endpoint_quiesce(pv);
 	pvdma_request_stop(pv);
 	virtio_reset_device(pv->vdev);
 	return 0;
@@ -363,33 +363,26 @@ static int pvdma_virtio_remap(struct pvdma *pv, u32 endpoint)
 
 static int pvdma_virtio_recover(struct pvdma *pv)
 {
-	struct pvdma_endpoint *ep;
-	u32 endpoint = 0;
-	bool any = false;
+	u32 endpoint;
 	int err;
 
 	pvdma_track_forget(&pv->track);
 	err = pvdma_virtio_start(pv);
 	if (err)
 		return err;
-	err = pvdma_endpoint_reattach(pv);
-	mutex_lock(&pvdma_lock);
-	list_for_each_entry(ep, &pv->endpoints, node) {
-		if (ep->attached) {
-			endpoint = ep->number;
-			any = true;
-			break;
-		}
-	}
-	mutex_unlock(&pvdma_lock);
-	if (any && !err)
-		err = pvdma_virtio_remap(pv, endpoint);
-	if (err)
+	schedule_work(&pv->news_work);
+	/* one endpoint speaks for all: they share the mappings */
+	if (!pvdma_endpoint_reattach(pv, &endpoint))
+		return 0;
+	err = pvdma_virtio_remap(pv, endpoint);
+	if (err) {
 		dev_err(&pv->vdev->dev,
 			"not all of what was mapped could be mapped again: %d\n",
 			err);
-	schedule_work(&pv->news_work);
-	return err;
+		return err;
+	}
+	pvdma_endpoint_release_dma(pv);
+	return 0;
 }
 
 static int __maybe_unused pvdma_virtio_freeze(struct virtio_device *vdev)
@@ -397,7 +390,7 @@ static int __maybe_unused pvdma_virtio_freeze(struct virtio_device *vdev)
 	struct pvdma *pv = vdev->priv;
 
 	cancel_work_sync(&pv->news_work);
-	pvdma_endpoint_quiesce(pv, false);
+	pvdma_endpoint_quiesce(pv);
 	pvdma_virtio_stop(pv);
 	return 0;
 }
@@ -409,25 +402,18 @@ static int __maybe_unused pvdma_virtio_restore(struct virtio_device *vdev)
 
 #ifdef PVDMA_HAVE_VIRTIO_RESET
 /*
- * Somebody resets our PCI function. Its endpoints go on: they cannot be asked
- * to stop, nor be detached (DRV-DETACH-1). Their mappings end with the reset,
- * the host's IOMMU blocks them meanwhile, and the recovery maps them again.
+ * Somebody resets our PCI function while endpoints are at work. That is a
+ * suspend that nobody has told their drivers of: DMA stops until we are back.
  */
 static int pvdma_virtio_reset_prepare(struct virtio_device *vdev)
 {
-	struct pvdma *pv = vdev->priv;
-
-	dev_warn(
-		&vdev->dev,
-		"reset from outside: DMA of its endpoints fails until it is back\n");
-	cancel_work_sync(&pv->news_work);
-	pvdma_virtio_stop(pv);
-	return 0;
+	dev_warn(&vdev->dev, "reset from outside: its endpoints pause\n");
+	return pvdma_virtio_freeze(vdev);
 }
 
 static int pvdma_virtio_reset_done(struct virtio_device *vdev)
 {
-	return pvdma_virtio_recover(vdev->priv);
+	return pvdma_virtio_restore(vdev);
 }
 #endif
 
