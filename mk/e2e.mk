@@ -24,7 +24,7 @@ $(E2E_BIN)/test_iommu: $(E2E_SUITE_OBJ) \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(HARDEN_CFLAGS) $(HARDEN_LDFLAGS) -Wl,-rpath,'$$ORIGIN' \
 		-o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS)
-	$(Q)cp -L "$$(ldd $@ | sed -n 's,.*=> \(/.*/libcmocka\.so\.0\) .*,\1,p')" $(@D)
+	$(Q)cp -L "$$($(CC) -print-file-name=libcmocka.so.0)" $(@D)
 
 .PHONY: e2e-build
 e2e-build: $(call agent_of,$(BUILD)) $(BUILD)/bin/pvdma-work $(E2E_BIN)/edu $(E2E_SUITE)

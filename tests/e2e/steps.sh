@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# steps.sh: steps that several tests take. Each names its guest, and what it
+# needs to know of its agent; run them with "step".
+
+# load_pvdma GUEST ENDPOINTS: the module drives its device and sees the endpoints.
+load_pvdma() {
+	g "$1" "pvdma_load"
+	g_says "$1" 'pvdma.*granule [0-9]+ KiB, quota [0-9]+ KiB'
+	same "the number of endpoints" \
+		"$(g "$1" 'attribute endpoints | wc -l')" "$2"
+}
+
+# moves_data GUEST BDF SIZE: the device's driver is loaded; its disk, or its
+# network, moves data that is verified, with mappings made by the module.
+moves_data() {
+	g "$1" "drive $2"
+	same "the state of $2" "$(g "$1" "endpoint_state $2")" attached
+	g "$1" "work $2 $3" 600
+	expect "mappings of $2" "$(g "$1" "counter maps $2") + $(g "$1" "counter sg_maps $2") > 0"
+	same "the failures of $2" "$(g "$1" "counter failures $2")" 0
+}
+
+# direct_io GUEST AGENT BDF DISK-SIZE: N disk I/Os raise N interrupts, and neither KVM nor
+# the agent has to do with any of them (facts, not speed): no MMIO exit and no
+# message, up to a few of other causes.
+direct_io() {
+	local guest=$1 agent=$2 bdf=$3 size=$4 ios exits messages irqs
+
+	# what is to be mapped is mapped by the first round
+	g "$guest" "disk_work \$(disk_of $bdf) $size 4K 1"
+	exits=$(kvm_exits "$guest" mmio_exits)
+	messages=$(agent_messages "$agent")
+	irqs=$(g "$guest" "interrupts $bdf")
+	ios=$(g "$guest" "disk_work \$(disk_of $bdf) $size 4K 1" |
+		awk -F = '/^disk_(reads|writes)=/ { n += $2 } END { print n }')
+	exits=$(($(kvm_exits "$guest" mmio_exits) - exits))
+	messages=$(($(agent_messages "$agent") - messages))
+	irqs=$(($(g "$guest" "interrupts $bdf") - irqs))
+	echo "$ios I/Os: $irqs interrupts, $exits MMIO exits, $messages messages"
+	result "$E2E_TEST.direct" "$ios I/Os, $irqs interrupts, $exits exits, $messages messages"
+	expect "I/Os" "$ios >= 1000"
+	expect "interrupts that the guest got" "$irqs >= $ios / 2"
+	expect "MMIO exits" "$exits <= $ios / 50"
+	expect "messages to the agent" "$messages <= $ios / 50"
+}
+
+# traced GUEST BDF SIZE: over a whole life of the driver, from its binding to its
+# unbinding, the kernel's tracepoints and the module's counters count the same.
+traced() {
+	local guest=$1 bdf=$2 name events seen counted
+
+	g "$guest" 'has_traces' || skip "this kernel has no events/dma"
+	! g "$guest" "[ \$(driver_of $bdf) != none ]" || g "$guest" "undrive $bdf"
+	g "$guest" "for n in maps unmaps sg_maps sg_unmaps allocs frees; do
+		counter \$n $bdf; done" > "$E2E_RUN/before"
+	g "$guest" "trace_on; drive $bdf; work $bdf $3; undrive $bdf" 600
+	g "$guest" trace_off
+	g "$guest" "for n in maps unmaps sg_maps sg_unmaps allocs frees; do
+		counter \$n $bdf; done" > "$E2E_RUN/after"
+	paste <(printf '%s\n' maps:dma_map_page,dma_map_phys unmaps:dma_unmap_page,dma_unmap_phys \
+		sg_maps:dma_map_sg sg_unmaps:dma_unmap_sg allocs:dma_alloc,dma_alloc_pages \
+		frees:dma_free,dma_free_pages) "$E2E_RUN/before" "$E2E_RUN/after" > "$E2E_RUN/table"
+	while read -r name before after; do
+		events=${name#*:}
+		seen=$(g "$guest" "trace_count $bdf ${events//,/ }")
+		counted=$((after - before))
+		echo "${name%%:*}: traced $seen, counted $counted"
+		same "${name%%:*} that the module counted" "$counted" "$seen"
+	done < "$E2E_RUN/table"
+	expect "mappings seen" "$(awk '{ n += $3 - $2 } END { print n }' "$E2E_RUN/table") > 100"
+}
+
+# capability_added GUEST BDF L1-BDF: DEV-CAP-1: the capability is in the list, has the
+# VM's tag, ignores writes, and what the device itself has is all there.
+capability_added() {
+	local guest=$1 bdf=$2 at tag
+
+	at=$(g "$guest" "capability $bdf")
+	tag=$(g "$guest" 'attribute vm_tag')
+	same "the tag in the capability" "$(printf '%#x' "$(g "$guest" \
+		"hexdump -s $((at + 8)) -n 4 -e '1/4 \"%u\"' /sys/bus/pci/devices/$bdf/config")")" "$tag"
+	g "$guest" "cd /sys/bus/pci/devices/$bdf; hexdump -s $at -n 16 -C config > /tmp/a
+		printf '\\377\\377\\377\\377' | dd of=config bs=1 seek=$((at + 8)) conv=notrunc 2> /dev/null
+		hexdump -s $at -n 16 -C config > /tmp/b; cmp /tmp/a /tmp/b"
+	g "$guest" "hexdump -v -n 256 -e '1/1 \"%02x\"' /sys/bus/pci/devices/$bdf/config" \
+		> "$E2E_RUN/guest.config"
+	python3 "$E2E_DIR/capabilities.py" "$E2E_RUN/guest.config" \
+		"/sys/bus/pci/devices/$3/config"
+}
+
+# no_faults WHAT BDF COMMAND...: runs the command; the IOMMU stops no DMA of the device meanwhile.
+no_faults() {
+	local what=$1 bdf=$2 before
+
+	shift 2
+	before=$(vtd_faults "$bdf")
+	"$@"
+	same "DMA faults of $bdf during $what" "$(vtd_faults "$bdf")" "$before"
+}
