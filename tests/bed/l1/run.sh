@@ -15,11 +15,9 @@ set +a
 # shellcheck source=tests/bed/lib/l1.sh
 . "$BED_LIB"
 
-# Guest memory in huge pages, also where it is a memfd. QEMU's emulated NICs
-# drop a frame, and every retransmission of it, when one of its fragments is
-# not contiguous behind the IOMMU (a real device splits the transfer), which
-# scattered 4 KiB pages make likely.
-echo always > /sys/kernel/mm/transparent_hugepage/shmem_enabled
+# Where --mem-backend shmem puts guest memory: swappable, shared, in huge pages.
+mkdir -p "$BED_RUN/mem"
+mount -t tmpfs -o huge=always,size=100% tmpfs "$BED_RUN/mem"
 
 # Whatever happens to this shell, the driver hears an end.
 leave() {

@@ -81,7 +81,11 @@ _guest_initrd() {
 #   --sock PATH...               mode vfio-user: sockets of the devices' server
 #   --vhost-sock PATH            a vhost-user virtio device (id 39)
 #   --vhost-queues N             its number of queues (2)
-#   --mem-backend ram|memfd|memfd-private   (ram; memfd in mode vfio-user)
+#   --mem-backend ram|shmem|memfd|memfd-private   (ram; shmem in mode vfio-user)
+#       shmem and memfd are the same kind of memory, shared with the devices'
+#       server; but QEMU maps a memfd where huge pages do not fit, and its
+#       e1000e and igb then lose frames: they drop one, and each time that it is
+#       sent again, if a fragment is not contiguous behind the IOMMU
 #   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
 #                                (SIZE: 512M, 2G, or bytes)
 #   --script FILE                run by the guest's init at every boot
@@ -156,7 +160,7 @@ guest_start() {
 	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
 	if [[ -z $backend ]]; then
 		backend=ram
-		[[ $mode != vfio-user ]] || backend=memfd
+		[[ $mode != vfio-user ]] || backend=shmem
 	fi
 	_guest_command > "$dir/argv" || return
 	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
@@ -181,6 +185,7 @@ _guest_command() {
 
 	case $backend in
 	ram) object=memory-backend-ram,id=mem,size=$mem ;;
+	shmem) object=memory-backend-file,id=mem,size=$mem,mem-path=$BED_RUN/mem,align=2M,share=on ;;
 	memfd) object=memory-backend-memfd,id=mem,size=$mem,share=on ;;
 	memfd-private) object=memory-backend-memfd,id=mem,size=$mem,share=off ;;
 	*)
