@@ -170,6 +170,7 @@ static void session_close(struct vhost *vhost)
 	regions_clear(&vhost->mem);
 	vhost->features = 0;
 	vhost->protocol_features = 0;
+	vhost->seen_chain = false;
 	vhost->told_unshared = false;
 	vhost->config_changed = false;
 }
@@ -362,6 +363,9 @@ static int vhost_init(struct vhost *vhost)
 		if (r < 0)
 			return r;
 	}
+	r = unshared_init(vhost);
+	if (r < 0)
+		return r;
 	r = sd_event_add_defer(vhost->event, &vhost->config_source,
 			       on_config_changed, vhost);
 	if (r < 0)
@@ -419,6 +423,7 @@ void vhost_free(struct vhost *vhost)
 		queue_done(&vhost->queues[i]);
 	sd_event_source_disable_unref(vhost->listen_source);
 	sd_event_source_disable_unref(vhost->config_source);
+	sd_event_source_disable_unref(vhost->unshared_source);
 	close_fd(vhost->listen_fd);
 	free(vhost->queues);
 	free(vhost->request);

@@ -33,10 +33,8 @@ struct queue {
 	int err_fd;
 	bool started;
 	bool enabled;
-	bool broken;	 /* malformed; latched until the next start */
-	bool running;	 /* counted in vhost->num_running */
-	bool seen_chain; /* since the start */
-	uint64_t kicks;	 /* since the start; not more than 2 a wake-up */
+	bool broken;  /* malformed; latched until the next start */
+	bool running; /* counted in vhost->num_running */
 	sd_event_source *kick_source;
 	sd_event_source *drain_source; /* more to do, after others had a turn */
 };
@@ -56,7 +54,9 @@ struct vhost {
 	uint64_t features; /* acknowledged */
 	uint64_t protocol_features;
 	struct regions mem;
-	bool told_unshared; /* that guest memory is not shared */
+	bool seen_chain;		  /* of any queue */
+	bool told_unshared;		  /* that guest memory is not shared */
+	sd_event_source *unshared_source; /* waits for the first chain */
 
 	/* The channel on which we speak first */
 	int channel_fd;
@@ -95,6 +95,14 @@ void queue_set_call(struct queue *q, int fd);
 void queue_set_err(struct queue *q, int fd);
 /* The memory table changed: looks the ring up again. */
 void queue_memory_changed(struct queue *q);
+
+/* --- unshared.c --- */
+
+int unshared_init(struct vhost *vhost);
+/* The first queue runs; something stood in a ring; the last queue stopped. */
+void unshared_arm(struct vhost *vhost);
+void unshared_refute(struct vhost *vhost);
+void unshared_stop(struct vhost *vhost);
 
 /* --- dispatch.c --- */
 

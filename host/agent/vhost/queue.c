@@ -26,13 +26,6 @@
 #include "vm.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
-#include "lib/macros.h"
-
-/*
- * Kicks without a chain that it takes to suspect the memory: QEMU hands out kick
- * descriptors that are signalled once already.
- */
-#define KICKS_SUSPECT 2
 
 /* Signals an eventfd. A full one is signalled already; others do not matter. */
 static void signal_fd(int fd)
@@ -64,8 +57,10 @@ static void queue_update(struct queue *q)
 		return;
 	q->running = running;
 	if (running) {
-		if (vhost->num_running++ == 0)
+		if (vhost->num_running++ == 0) {
 			vm_queues_start(vhost->vm);
+			unshared_arm(vhost);
+		}
 		backend_announce(vhost);
 		/* What was made available before is served without a kick. */
 		(void)sd_event_source_set_enabled(q->drain_source,
@@ -74,6 +69,7 @@ static void queue_update(struct queue *q)
 		if (--vhost->num_running == 0) {
 			vm_queues_stop(vhost->vm);
 			backend_withdraw(vhost);
+			unshared_stop(vhost);
 		}
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_OFF);
@@ -89,25 +85,10 @@ static void queue_break(struct queue *q, int verdict)
 			q->index, virtq_strverdict(verdict),
 			q->ring.last_avail);
 	q->vhost->stats.broken_queues++;
+	unshared_refute(q->vhost);
 	q->broken = true;
 	queue_update(q);
 	signal_fd(q->err_fd);
-}
-
-/*
- * A driver kicks after it made something available. If nothing is ever there,
- * we look at other memory than the guest does.
- */
-static void suspect_memory(struct queue *q)
-{
-	if (q->vhost->told_unshared || !virtq_resolved(&q->ring) ||
-	    !virtq_untouched(&q->ring))
-		return;
-	q->vhost->told_unshared = true;
-	log_err("request queue %u is kicked, but its ring stays empty: guest "
-		"memory is not shared with the agent; give QEMU's memory "
-		"backend share=on",
-		q->index);
 }
 
 /*
@@ -122,6 +103,8 @@ static void serve_chain(struct queue *q)
 	size_t size;
 
 	vhost->stats.requests++;
+	if (!vhost->seen_chain) /* so the memory is the guest's */
+		unshared_refute(vhost);
 	/* DEV-REQ-4: where the answer does not fit, nothing is done. */
 	if (vhost->chain.writable >= sizeof(tail)) {
 		size = virtq_read(&vhost->chain, &vhost->mem, vhost->request,
@@ -154,14 +137,13 @@ static unsigned int serve_chains(struct queue *q, unsigned int budget,
 	return done;
 }
 
-/* Returns the number of chains served. */
-static unsigned int queue_drain(struct queue *q)
+static void queue_drain(struct queue *q)
 {
 	unsigned int budget = q->ring.size, done = 0;
 	int verdict;
 
 	if (!q->running || !virtq_resolved(&q->ring))
-		return 0;
+		return;
 	do {
 		virtq_suppress_kicks(&q->ring, true);
 		done += serve_chains(q, budget - done, &verdict);
@@ -169,31 +151,19 @@ static unsigned int queue_drain(struct queue *q)
 			break;
 		virtq_suppress_kicks(&q->ring, false);
 	} while (virtq_pending(&q->ring));
-	if (done > 0) {
-		q->seen_chain = true;
-		if (q->call_fd >= 0 && virtq_wants_call(&q->ring))
-			signal_fd(q->call_fd);
-	}
+	if (done > 0 && q->call_fd >= 0 && virtq_wants_call(&q->ring))
+		signal_fd(q->call_fd);
 	if (verdict == VIRTQ_OK)
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_ONESHOT);
 	else if (verdict != VIRTQ_EMPTY)
 		queue_break(q, verdict);
-	return done;
-}
-
-/* Serves what is there, and wonders if there never is anything. */
-static void queue_turn(struct queue *q)
-{
-	if (queue_drain(q) == 0 && q->running && !q->seen_chain &&
-	    q->kicks >= KICKS_SUSPECT)
-		suspect_memory(q);
 }
 
 static int on_drain(sd_event_source *s, void *userdata)
 {
 	(void)s;
-	queue_turn(userdata);
+	queue_drain(userdata);
 	return 0;
 }
 
@@ -216,9 +186,7 @@ static int on_kick(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 		return 0;
 	}
 	q->vhost->stats.kicks++;
-	/* An eventfd counts the kicks that came since it was read. */
-	q->kicks += min(count, (uint64_t)KICKS_SUSPECT);
-	queue_turn(q);
+	queue_drain(q);
 	return 0;
 }
 
@@ -279,8 +247,6 @@ int queue_start(struct queue *q, int kick_fd)
 		virtq_load_used(&q->ring);
 		q->started = true;
 		q->broken = false;
-		q->seen_chain = false;
-		q->kicks = 0;
 	}
 	queue_update(q);
 	return 0;
