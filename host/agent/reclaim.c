@@ -192,7 +192,8 @@ void reclaim_restore(struct vm *vm, struct victims *victims)
 
 		unlink_victim(vm, extent, victims);
 		put_back(vm, extent);
-		table_set_mapped(vm->table, ledger_first(e), e->count);
+		if (!(e->flags & LEDGER_PARTIAL))
+			table_set_mapped(vm->table, ledger_first(e), e->count);
 	}
 	victims_init(victims);
 }
@@ -204,6 +205,8 @@ int reclaim_room(struct vm *vm, uint64_t bytes, uint64_t pieces,
 	struct victims victims;
 	int r;
 
+	if (bytes == 0)
+		return 0; /* even over a quota that was lowered */
 	if (bytes > vm->root->quota.limit)
 		return VERDICT_QUOTA;
 	no_bytes = quota_missing(&vm->root->quota, bytes);

@@ -78,26 +78,37 @@ static size_t sort_ranges(struct vm *vm, const struct request *req)
 	return last + 1;
 }
 
-/* Is there memory in each granule of a range, and less than the quota? */
+/*
+ * Is there memory in each granule of a range? More of it than can be mapped is
+ * refused here, before anybody walks over it.
+ */
 static int check_memory(const struct vm *vm, const struct granules *range)
 {
+	const struct quota *quota = &vm->root->quota;
 	uint8_t shift = vm_shift(vm);
-	uint64_t granule = range->first, bytes = 0;
+	uint64_t pos = range->first << shift, next = range->first, bytes = 0;
 	uint64_t highest = (range->last << shift) |
 			   (((uint64_t)1 << shift) - 1);
 
-	while (granule <= range->last) {
-		uint64_t from = granule << shift, last;
+	for (;;) {
 		const struct memory_region *region;
+		uint64_t last;
 
-		region = memory_find(vm->memory, from, true);
-		if (!region || region->gpa >> shift > granule)
+		region = memory_find(vm->memory, pos, true);
+		if (!region || region->gpa > highest)
+			break;
+		if (region->gpa >> shift > next)
 			return VERDICT_RANGE;
 		last = min(memory_region_last(region), highest);
-		bytes += last - max(from, region->gpa) + 1;
-		granule = (last >> shift) + 1;
+		bytes += last - max(pos, region->gpa) + 1;
+		next = (last >> shift) + 1;
+		if (last == highest)
+			break;
+		pos = last + 1;
 	}
-	return bytes > vm->root->quota.limit ? VERDICT_QUOTA : 0;
+	if (next <= range->last)
+		return VERDICT_RANGE;
+	return bytes > max(quota->limit, quota->charged) ? VERDICT_QUOTA : 0;
 }
 
 /* Judges the items of a MAP in their order. */

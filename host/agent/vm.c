@@ -431,7 +431,7 @@ int vm_set_quota(struct vm *vm, uint64_t bytes)
 		return 0;
 	quota_set_limit(&vm->root->quota, bytes);
 	mode_retry(vm);
-	if (shed(vm))
+	if (vm_work(vm))
 		vm_notify_work(vm);
 	vm->root->quota_news++;
 	vm_notify_config(vm);
@@ -440,9 +440,8 @@ int vm_set_quota(struct vm *vm, uint64_t bytes)
 
 bool vm_work(struct vm *vm)
 {
-	bool more = shed(vm);
-
-	return mode_work(vm) || more;
+	/* What only a direct mapping had goes before what drivers want. */
+	return mode_work(vm) || shed(vm);
 }
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret)
