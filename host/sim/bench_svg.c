@@ -82,15 +82,16 @@ static void draw_axes(FILE *out, const struct panel *p)
 {
 	double right = p->left + WIDTH - LEFT - RIGHT;
 	double bottom = p->top + HEIGHT - TOP - BOTTOM;
+	int low = (int)p->low, high = (int)p->high;
 
-	for (double v = p->low; v <= p->high; v++) {
-		double y = y_of(p, pow(10, v));
+	for (int power = low; power <= high; power++) {
+		double value = pow(10, power), y = y_of(p, value);
 
 		fprintf(out,
 			"<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" "
 			"stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%.1f\" "
 			"text-anchor=\"end\">%g</text>\n",
-			p->left, y, right, y, p->left - 4, y + 4, pow(10, v));
+			p->left, y, right, y, p->left - 4, y + 4, value);
 	}
 	for (unsigned int k = 0; k < p->trace->n_points; k++) {
 		unsigned int pct = p->trace->points[k].quota_pct;
@@ -104,10 +105,11 @@ static void draw_axes(FILE *out, const struct panel *p)
 
 static void draw_panel(FILE *out, const struct bench_trace *t, unsigned int at)
 {
+	unsigned int column = at % COLUMNS, row = at / COLUMNS;
 	struct panel p = {
 		.trace = t,
-		.left = at % COLUMNS * WIDTH + LEFT,
-		.top = HEAD + at / COLUMNS * HEIGHT + TOP,
+		.left = column * WIDTH + LEFT,
+		.top = HEAD + row * HEIGHT + TOP,
 	};
 
 	set_range(&p);

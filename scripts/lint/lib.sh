@@ -20,6 +20,11 @@ sources() {
     done
 }
 
+# The C files that run as ordinary programs; what is left is kernel modules.
+userland() {
+    sources 'host/*.c' 'tests/*.c' | grep -v '^tests/modules/'
+}
+
 # Reads names; prints those that match any of the patterns.
 matching() {
     local file pattern

@@ -22,18 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BAR_SIZE	(1 << 20)
-#define REG_ID		0x00
-#define REG_DMA_SRC	0x80
-#define REG_DMA_DST	0x88
-#define REG_DMA_COUNT	0x90
-#define REG_DMA_CMD	0x98
-#define CMD_START	1u
-#define CMD_TO_MEMORY	2u
-#define DEVICE_BUFFER	0x40000u
-#define BYTES		64u
-#define PAGE		4096u
-#define WAIT_MS		30000
+#define BAR_SIZE      (1 << 20)
+#define REG_ID	      0x00
+#define REG_DMA_SRC   0x80
+#define REG_DMA_DST   0x88
+#define REG_DMA_COUNT 0x90
+#define REG_DMA_CMD   0x98
+#define CMD_START     1u
+#define CMD_TO_MEMORY 2u
+#define DEVICE_BUFFER 0x40000u
+#define BYTES	      64u
+#define PAGE	      4096u
+#define WAIT_MS	      30000
 
 static volatile uint8_t *bar;
 
@@ -56,7 +56,7 @@ static uint64_t reg_read(unsigned int reg)
 static void open_device(const char *bdf)
 {
 	char path[256];
-	uint16_t command = 0x0006;	/* memory decoding, bus master */
+	uint16_t command = 0x0006; /* memory decoding, bus master */
 	int fd;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
@@ -83,7 +83,8 @@ static uint64_t physical(const void *page)
 	uint64_t entry = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)page / PAGE * 8)) != 8)
+	if (fd < 0 ||
+	    pread(fd, &entry, 8, (off_t)((uintptr_t)page / PAGE * 8)) != 8)
 		die("/proc/self/pagemap");
 	close(fd);
 	if (!(entry >> 63) || !(entry << 9)) {
@@ -122,7 +123,8 @@ int main(int argc, char **argv)
 	}
 	open_device(argv[1]);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1,
+		    0);
 	if (page == MAP_FAILED)
 		die("mmap");
 	/* The device's own buffer has never held this. */

@@ -83,6 +83,34 @@ undrive() {
 	echo "$1" > "$PCI/devices/$1/driver/unbind"
 }
 
+# dmacheck_bind BDF: gives a device that has no driver to dmacheck, for good.
+dmacheck_bind() {
+	echo dmacheck > "$PCI/devices/$1/driver_override"
+	echo "$1" > $PCI/drivers/dmacheck/bind
+}
+
+# dmacheck_bench ROUNDS BDF: maps and unmaps one page that often; what it says of it.
+dmacheck_bench() {
+	undrive "$2"
+	echo "$1" > /sys/module/dmacheck/parameters/bench
+	dmesg -c > /dev/null
+	echo "$2" > $PCI/drivers/dmacheck/bind
+	dmesg | grep 'dmacheck:'
+}
+
+# bus_master BDF: may the device do DMA? bus_master_on BDF: it may from now on.
+bus_master() {
+	_command=$(hexdump -s 4 -n 2 -e '1/2 "%u"' "$PCI/devices/$1/config")
+	[ $((_command & 4)) != 0 ]
+}
+
+bus_master_on() {
+	_command=$(hexdump -s 4 -n 1 -e '1/1 "%u"' "$PCI/devices/$1/config")
+	# shellcheck disable=SC2059 # it makes an escape sequence
+	printf "\\$(printf %o $((_command | 4)))" |
+		dd of="$PCI/devices/$1/config" bs=1 seek=4 conv=notrunc 2> /dev/null
+}
+
 # interrupts BDF: how many came, of all its vectors.
 interrupts() {
 	_irqs=$(ls "$PCI/devices/$1/msi_irqs" 2> /dev/null || cat "$PCI/devices/$1/irq")

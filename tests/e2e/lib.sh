@@ -213,6 +213,7 @@ vm_start_with() {
 		[[ ${!i} != --kernel ]] || version=${*:i + 1:1}
 	done
 	guest_start "$name" --file "$E2E_BIN/pvdma-$version.ko:extra/pvdma.ko" \
+		--file "$E2E_BIN/dmacheck-$version.ko:extra/dmacheck.ko" \
 		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_BIN/edu:bin/edu" \
 		--file "$E2E_DIR/guest.sh:e2e.sh" "$@"
 }

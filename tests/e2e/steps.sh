@@ -99,3 +99,15 @@ no_faults() {
 	"$@"
 	same "DMA faults of $bdf during $what" "$(vtd_faults "$bdf")" "$before"
 }
+
+# dma_api GUEST BDF: every way to use the DMA API works on an endpoint without
+# driver; dmacheck says what does not.
+dma_api() {
+	local log=$E2E_RUN/dmacheck
+
+	g "$1" "load dmacheck; dmacheck_bind $2 || true; dmesg | grep dmacheck: ; rmmod dmacheck" > "$log"
+	cat "$log"
+	! grep -q 'dmacheck: FAIL' "$log" || fail "$(grep -m 1 'dmacheck: FAIL' "$log")"
+	grep -qE 'dmacheck: [0-9]{2} checks, 0 failed' "$log" || fail "dmacheck did not reach its end"
+	same "the state of $2" "$(g "$1" "endpoint_state $2")" detached
+}

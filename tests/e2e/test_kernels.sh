@@ -14,6 +14,8 @@ for version in $BED_GUEST_KERNELS; do
 	agent_start "a$version" "$(bed_bdf nvme)" "$(bed_bdf e1000e)" -- --quota 64M
 	vm_start "k$version" "a$version" --kernel "$version"
 	if step "$version-load" load_pvdma "k$version" 2; then
+		step "$version-dma-api" dma_api "k$version" "$NIC"
+		g "k$version" "echo > /sys/bus/pci/devices/$NIC/driver_override"
 		step "$version-nvme" no_faults "the work" "$(bed_bdf nvme)" \
 			moves_data "k$version" "$NVME" 8M
 		step "$version-e1000e" no_faults "the work" "$(bed_bdf e1000e)" \

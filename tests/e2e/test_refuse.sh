@@ -13,15 +13,15 @@
 # DRV-ID-1 (magic), DRV-CONF-1 (the fields), DRV-INIT-1 and DRV-REQ-1 (answers
 # to INIT that are no OK: UNSUPP for the version, PENDING, an unknown status).
 WRONG=(
-	'magic=0x4d445651|not a pvdma device: its magic is 0x4d445651'
-	'version=0|version 0'
-	'granule_shift=11|granule_shift of 11'
-	'granule_shift=22|granule_shift of 22'
-	'num_queues=0|num_queues of 0'
-	'max_ranges=0|max_ranges of 0'
-	'status=2|request 0x1 .*failed: UNSUPP'
-	'status=0xff|request 0x1 .*failed: no answer'
-	'status=0x77|request 0x1 .*failed: an unknown status'
+	'--magic=0x4d445651|not a pvdma device: its magic is 0x4d445651'
+	'--version=0|version 0'
+	'--granule-shift=11|granule_shift of 11'
+	'--granule-shift=22|granule_shift of 22'
+	'--queues=0|num_queues of 0'
+	'--max-ranges=0|max_ranges of 0'
+	'--init-status=2|request 0x1 .*failed: UNSUPP'
+	'--init-status=0xff|request 0x1 .*failed: no answer'
+	'--init-status=0x77|request 0x1 .*failed: an unknown status'
 )
 
 # The memory of a guest that its host must share, but does not: the agent
@@ -44,9 +44,9 @@ start_wrong() {
 
 	for entry in "${WRONG[@]}"; do
 		rm -f "$E2E_RUN/fake$i"
-		python3 "$E2E_DIR/fake_backend.py" "$E2E_RUN/fake$i" "${entry%%|*}" \
+		python3 "$E2E_DIR/fake_host.py" --socket "$E2E_RUN/fake$i" "${entry%%|*}" \
 			> "$BED_OUT/fake$i.log" 2>&1 < /dev/null &
-		eventually 30 "fake backend $i" test -S "$E2E_RUN/fake$i"
+		eventually 30 "fake host $i" test -S "$E2E_RUN/fake$i"
 		devices+=" -chardev socket,id=fake$i,path=$E2E_RUN/fake$i"
 		devices+=" -device vhost-user-test-device-pci,chardev=fake$i,virtio-id=39"
 		devices+=",num_vqs=2,vq_size=256,config_size=64,addr=$(printf %x $((8 + i))).0"
@@ -83,7 +83,8 @@ step share-off private_memory
 start_wrong
 step wrong-refused none_driven
 for entry in "${WRONG[@]}"; do
-	step "wrong-${entry%%=*}-$(sed 's/.*=//; s/|.*//' <<< "$entry")" wrong_is_named "${entry#*|}"
+	name=${entry%%|*} name=${name#--}
+	step "wrong-${name/=/-}" wrong_is_named "${entry#*|}"
 done
 guest_stop wrong
 step foreign foreign

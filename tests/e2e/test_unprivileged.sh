@@ -63,7 +63,7 @@ handed_in() {
 	chown root:root "$GROUP"
 	dir=$(agent_dir fds)
 	mkdir -p "$dir"
-	AGENT_PREFIX=(python3 "$E2E_DIR/handin.py" 20=/dev/vfio/vfio "21=$GROUP"
+	AGENT_PREFIX=(python3 "$E2E_DIR/handin.py" "20=/dev/vfio/vfio" "21=$GROUP"
 		"22=listen:$dir/dev0" "23=listen:$dir/vhost" "24=listen:$dir/control" --
 		"${NOBODY[@]}")
 	agent_run fds --name fds --quota $QUOTA --container-fd 20 --vhost-fd 23 --control-fd 24 \

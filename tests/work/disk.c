@@ -26,9 +26,9 @@
 struct set {
 	const char *dir;
 	unsigned int files;
-	size_t size;		/* of each file */
-	size_t chunk;		/* bytes in one I/O */
-	uint64_t reads;		/* I/Os done */
+	size_t size;	/* of each file */
+	size_t chunk;	/* bytes in one I/O */
+	uint64_t reads; /* I/Os done */
 	uint64_t writes;
 	uint64_t bytes;
 };
@@ -61,7 +61,8 @@ static int blocks_check(const uint8_t *buf, size_t len, unsigned int file,
 				  block_seed(file, block, gen)) < 0)
 			continue;
 		printf("error=file %u block %zu is wrong: generation %" PRIu64
-		       ", expected %" PRIu64 "\n", file, block, seen, gen);
+		       ", expected %" PRIu64 "\n",
+		       file, block, seen, gen);
 		return -1;
 	}
 	return 0;
@@ -106,8 +107,7 @@ int disk_fill(int argc, char **argv)
 		int fd = set_open(&set, i, O_WRONLY | O_CREAT | O_TRUNC);
 
 		blocks_fill(buf, set.size, i, 0, 0);
-		if (fd < 0 ||
-		    write(fd, buf, set.size) != (ssize_t)set.size ||
+		if (fd < 0 || write(fd, buf, set.size) != (ssize_t)set.size ||
 		    close(fd)) {
 			perror("pvdma-work: fill");
 			free(buf);

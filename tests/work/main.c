@@ -62,7 +62,8 @@ uint64_t parse_bytes(const char *text)
 	uint64_t v = strtoull(text, &end, 0);
 	int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
 
-	if (end == text || end[shift ? 1 : 0] || !v || v > UINT64_MAX >> shift) {
+	if (end == text || end[shift ? 1 : 0] || !v ||
+	    v > UINT64_MAX >> shift) {
 		fprintf(stderr, "pvdma-work: '%s' is not a size (as 64K)\n",
 			text);
 		exit(2);
@@ -88,7 +89,8 @@ static const struct verb {
 int main(int argc, char **argv)
 {
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-		if (argc == verbs[i].args + 2 && !strcmp(argv[1], verbs[i].name))
+		if (argc == verbs[i].args + 2 &&
+		    !strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 2, argv + 2);
 	fputs("usage:\n", stderr);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)

@@ -51,8 +51,7 @@ static int64_t pinned_bytes(int fd, int refresh)
 	text[n] = '\0';
 	got = counter(text, "nr_foll_pin_acquired ");
 	gave = counter(text, "nr_foll_pin_released ");
-	return got < 0 || gave < 0 ? -1 :
-				     (got - gave) * sysconf(_SC_PAGESIZE);
+	return got < 0 || gave < 0 ? -1 : (got - gave) * sysconf(_SC_PAGESIZE);
 }
 
 static int write_report(const char *path, uint64_t samples, int64_t base,

@@ -17,8 +17,8 @@ void pattern_fill(void *buf, size_t len, uint64_t seed);
  */
 int64_t pattern_check(const void *buf, size_t len, uint64_t seed);
 
-double now(void);		/* seconds, monotonic */
-uint64_t parse_bytes(const char *text);	/* "64K"; exits when it is not one */
+double now(void);			/* seconds, monotonic */
+uint64_t parse_bytes(const char *text); /* "64K"; exits when it is not one */
 
 int disk_fill(int argc, char **argv);
 int disk_run(int argc, char **argv);

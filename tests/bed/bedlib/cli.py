@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bedlib import cache, images, kernels, l0, module, roots, slots
-from bedlib.config import (BED, CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
-                           progress, require_packages)
+from bedlib.config import (CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
+                           require_packages)
 
 INTERNAL_STATUS = 2
 

@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bedlib import devices, images, netsvc, roots
-from bedlib.config import TOP, BedError, progress
+from bedlib.config import TOP, progress
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.05

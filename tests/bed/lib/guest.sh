@@ -96,11 +96,36 @@ _guest_initrd() {
 # Device number i appears in the guest at guest_bdf i. Modules in
 # build/guest/V/ of the checkout are put into /extra.
 guest_start() {
+	# read and set by the functions that it calls
 	local name=$1 mode=none mem=${BED_GUEST_MEM:-1G} cpus=1 backend='' script='' wait=1
 	local version=${BED_GUEST_KERNEL:-6.12} append='' vhost='' queues=2 seconds=$BED_BOOT_SECONDS
-	local -a bdfs=() socks=() files=() extra=() pairs=() words=()
+	local -a bdfs=() socks=() files=() extra=() pairs=()
+	local dir=$BED_RUN/guests/$name
 
 	shift
+	_guest_options "$@" || return
+	if [[ ! -e /bed/guest/$version/vmlinux ]]; then
+		echo "guest_start: no kernel $version here: bed run --guest-kernel $version" >&2
+		return 2
+	fi
+	if [[ -e $dir/command ]]; then
+		echo "guest_start: $name is already there" >&2
+		return 2
+	fi
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	_guest_env "${pairs[@]}" > "$dir/env"
+	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
+	_guest_command > "$dir/argv" || return
+	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
+	_guest_launch "$dir" || return
+	((!wait)) || guest_up "$name" "$seconds"
+}
+
+# The options of guest_start, into its variables.
+_guest_options() {
+	local -a words
+
 	while (($#)); do
 		case $1 in
 		--device | --sock)
@@ -142,30 +167,12 @@ guest_start() {
 		esac
 		shift 2
 	done
-
 	# QEMU's -m takes a bare number for MiB, its objects for bytes
 	[[ $mem != *[0-9] ]] || mem+=B
-	local dir=$BED_RUN/guests/$name
-	if [[ ! -e /bed/guest/$version/vmlinux ]]; then
-		echo "guest_start: no kernel $version here: bed run --guest-kernel $version" >&2
-		return 2
-	fi
-	if [[ -e $dir/command ]]; then
-		echo "guest_start: $name is already there" >&2
-		return 2
-	fi
-	rm -rf "$dir"
-	mkdir -p "$dir"
-	_guest_env "${pairs[@]}" > "$dir/env"
-	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
 	if [[ -z $backend ]]; then
 		backend=ram
 		[[ $mode != vfio-user ]] || backend=shmem
 	fi
-	_guest_command > "$dir/argv" || return
-	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
-	_guest_launch "$dir" || return
-	((!wait)) || guest_up "$name" "$seconds"
 }
 
 _guest_env() {

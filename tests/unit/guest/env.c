@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /* env.c - the few objects behind pvdma_env.h */
 #include "pvdma_env.h"
 

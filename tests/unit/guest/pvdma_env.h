@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * pvdma_env.h - a kernel, as far as guest/pvdma/env.h asks for one
  *

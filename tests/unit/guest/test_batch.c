@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Unit tests of guest/pvdma/batch.c against a device in miniature, which keeps
  * its own books and checks the driver's side of each request.

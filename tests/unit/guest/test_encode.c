@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /* Unit tests of guest/pvdma/encode.c: bytes on the wire, statuses. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /* Unit tests of guest/pvdma/track.c: words, leaves, and a host that evicts. */
 #include <pthread.h>
 #include <setjmp.h>

@@ -8,10 +8,11 @@ each statement about drivers that can be seen from this side, and can be told
 to lie in its configuration space, to fail, to stay silent, to answer out of
 order and to evict.
 
-    fake_host.py --socket S --control C [--magic N] [--version N] ...
+    fake_host.py --socket S [--control C] [--magic N] [--version N] ...
+    fake_host.py --ask C COMMAND...
 
-Commands come line by line over the stream socket C; each is answered with one
-line of JSON:
+Commands come line by line over the stream socket C, and --ask sends one; each
+is answered with one line of JSON:
 
     stats              counters, violations ("DRV-...: what"), attached
     silent on|off      hold all answers back / give them now
@@ -41,6 +42,7 @@ ITEM = {T_INIT: 24, T_LEAF: 16, T_ATTACH: 16, T_MAP: 16, 6: 16, 7: 16}
 (R_OK, R_IOERR, R_UNSUPP, R_INVAL, R_RANGE, R_NOENT, R_STATE, R_QUOTA, R_LIMIT,
  R_BADMEM) = range(10)
 R_PENDING = 0xFF
+QUEUES = 8  # at most; how many there are is the VMM's business
 
 F_INDIRECT, F_PROTOCOL, F_VERSION_1 = 1 << 28, 1 << 30, 1 << 32
 P_MQ, P_REPLY_ACK, P_BACKEND_REQ, P_CONFIG, P_BACKEND_FD = (
@@ -187,8 +189,10 @@ class Device:
         if not nonce or addr % 8:
             self.violation("DRV-INIT-1: nonce of 0, or not aligned")
             return R_INVAL, 0, 0
-        if self.args.badmem or read(at, 8) != struct.pack("<Q", nonce):
+        if read(at, 8) != struct.pack("<Q", nonce):
             return R_BADMEM, 0, 0
+        if self.args.init_status != R_OK:
+            return self.args.init_status, 0, 0
         self.ready = True
         return R_OK, 0, 0
 
@@ -352,7 +356,7 @@ class Backend:
     def __init__(self, args):
         self.args = args
         self.device = Device(args)
-        self.queues = [Queue(self.device) for _ in range(max(args.queues, 1))]
+        self.queues = [Queue(self.device) for _ in range(QUEUES)]
         self.silent = self.swap = False
         self.back = None
         self.conn = None
@@ -360,7 +364,8 @@ class Backend:
         self.selector = selectors.DefaultSelector()
         self.features = 0
         self.listen(args.socket, self.accept_vmm)
-        self.listen(args.control, self.accept_control)
+        if args.control:
+            self.listen(args.control, self.accept_control)
 
     def listen(self, path, callback):
         if os.path.exists(path):
@@ -541,16 +546,32 @@ def number(text):
     return int(text, 0)
 
 
+def ask(path, command):
+    """Sends one command to a running one and prints the answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(path)
+        sock.sendall(f"{command}\n".encode())
+        answer = sock.makefile(encoding="utf-8").readline()
+    print(answer, end="")
+    return 1 if "error" in json.loads(answer) else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="a pvdma device for tests")
-    parser.add_argument("--socket", required=True)
-    parser.add_argument("--control", required=True)
+    parser.add_argument("--socket")
+    parser.add_argument("--control")
+    parser.add_argument("--ask", nargs="+", metavar=("C", "COMMAND"))
     for name, value in (("magic", MAGIC), ("version", 1), ("granule-shift", 12),
                         ("strategy", 0), ("queues", 2), ("max-ranges", 128),
-                        ("vm-tag", 0x1234), ("quota", 1 << 30), ("endpoints", 1)):
+                        ("vm-tag", 0x1234), ("quota", 1 << 30), ("endpoints", 1),
+                        ("init-status", R_OK)):
         parser.add_argument(f"--{name}", type=number, default=value)
-    parser.add_argument("--badmem", action="store_true", help="answer INIT with BADMEM")
-    Backend(parser.parse_args()).loop()
+    args = parser.parse_args()
+    if args.ask:
+        return ask(args.ask[0], " ".join(args.ask[1:]))
+    if not args.socket:
+        parser.error("--socket or --ask is needed")
+    Backend(args).loop()
     return 0
 
 

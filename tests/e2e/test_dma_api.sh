@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# dma-api: a driver that uses the DMA API in every way (tests/modules/dmacheck),
+# bound to an endpoint: hits cost no request, what it leaks is not lost sight of.
+#
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/steps.sh
+. "$E2E_DIR/steps.sh"
+
+NIC=$(guest_bdf 0)
+ROUNDS=200000
+
+# A mapping that hits leaves the guest in no way: it makes no request, no MMIO exit,
+# and no message to the agent.
+hits() {
+	local requests messages
+
+	g hits "load dmacheck stay=1; dmacheck_bind $NIC"
+	requests=$(g hits 'counter requests')
+	messages=$(agent_messages a)
+	g hits "dmacheck_bench $ROUNDS $NIC" | tee /dev/stderr | grep -q 'ok bench' ||
+		fail "the bench did not end well"
+	expect "requests for $ROUNDS mappings that hit" \
+		"$(g hits 'counter requests') - $requests <= 4"
+	expect "messages for them" "$(agent_messages a) - $messages <= 8"
+}
+
+# DRV-DETACH-1: a driver that goes and leaves its device free to do DMA; it is cut
+# off from the bus before it is detached.
+cut_off() {
+	g hits "bus_master_on $NIC; bus_master $NIC" || fail "bus mastering was not to be had"
+	g hits "undrive $NIC"
+	! g hits "bus_master $NIC" || fail "the device may still do DMA"
+	same "bytes mapped" "$(stat_of a vm.mapped_bytes)" 0
+	g hits 'rmmod dmacheck'
+}
+
+# What a driver has left mapped stays mapped, the device attached, the module
+# loaded; and the log says whose fault that is.
+leaked() {
+	g hits "load dmacheck stay=1 leak=1; dmacheck_bind $NIC; undrive $NIC"
+	g_says hits "$NIC: pvdma: its driver left 1 DMA mappings behind"
+	same "the state of $NIC" "$(g hits "endpoint_state $NIC")" attached
+	expect "bytes mapped" "$(stat_of a vm.mapped_bytes) > 0"
+	! g hits 'rmmod pvdma' || fail "the module went under a mapping"
+}
+
+agent_start a "$(bed_bdf e1000e)" -- --quota 64M
+vm_start hits a --mem 512M
+step load load_pvdma hits 1 || exit 1
+step every-way dma_api hits "$NIC"
+step hits hits
+step cut-off cut_off
+step leak leaked
