@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "host/agent/extent.h"
+#include "host/agent/host_limits.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -135,6 +136,11 @@ static int map_draft(struct vm *vm, uint32_t extent,
 		if (attempt == PLAN_RETRIES ||
 		    !make_way(vm, e, r, attempt, keep, n_keep))
 			return r;
+		/* It may well fit now, but not for free: the operator's to know. */
+		if (attempt == 0)
+			(void)limits_verdict(vm, r,
+					     ledger_first(e) << vm_shift(vm),
+					     e->charge.bytes);
 	}
 }
 

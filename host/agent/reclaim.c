@@ -214,6 +214,9 @@ int reclaim_room(struct vm *vm, uint64_t bytes, uint64_t pieces,
 	if (no_bytes == 0 && no_pieces == 0)
 		return 0;
 	victims_init(&victims);
+	/* The quota is not what is short: the operator's to know. */
+	if (no_bytes == 0)
+		limits_log_entries(vm);
 	if (reclaim_pick(vm, no_bytes, no_pieces, keep, n_keep, &victims))
 		return reclaim_evict(vm, &victims, RECLAIM_ROOM);
 	r = victims.bytes < no_bytes ? VERDICT_QUOTA : VERDICT_LIMIT;

@@ -55,6 +55,11 @@ counter() {
 		"$DEBUG/${2:+endpoints/}${2:-stats}"
 }
 
+# counter_above N NAME [BDF]: for wait_for
+counter_above() {
+	[ "$(counter "$2" "${3:-}")" -gt "$1" ]
+}
+
 # endpoint_state BDF: attached, detached, or "none".
 endpoint_state() {
 	attribute endpoints |
@@ -73,7 +78,12 @@ driver_of() {
 }
 
 # drive BDF: load the driver for a device, by its alias, and wait until it is bound.
+# There is no udev to load that of the SCSI disks behind it.
 drive() {
+	case $(cat "$PCI/devices/$1/class") in
+	0x0108*) ;;
+	0x01*) load sd_mod ;;
+	esac
 	modprobe "$(cat "$PCI/devices/$1/modalias")" || return
 	[ "$(driver_of "$1")" != none ] || echo "$1" > $PCI/drivers_probe
 	wait_for 60 test -e "$PCI/devices/$1/driver" || { echo "no driver takes $1" >&2; return 1; }
@@ -86,7 +96,7 @@ undrive() {
 # dmacheck_bind BDF: gives a device that has no driver to dmacheck, for good.
 dmacheck_bind() {
 	echo dmacheck > "$PCI/devices/$1/driver_override"
-	echo "$1" > $PCI/drivers/dmacheck/bind
+	[ "$(driver_of "$1")" = dmacheck ] || echo "$1" > $PCI/drivers/dmacheck/bind
 }
 
 # dmacheck_bench ROUNDS BDF: maps and unmaps one page that often; what it says of it.

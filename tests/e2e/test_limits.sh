@@ -78,7 +78,7 @@ tiny() {
 nothing() {
 	begin nothing --quota 0
 	load_pvdma nothing 1
-	g nothing "modprobe nvme; wait_for 60 test \$(counter failures) -gt 0; sleep 2"
+	g nothing "modprobe nvme; wait_for 60 counter_above 0 failures; sleep 2"
 	g nothing '! ls /sys/block/nvme* 2> /dev/null'
 	g_says nothing 'request 0x5 of endpoint 1 failed: .*[Qq]uota'
 	same "bytes mapped at the peak" "$(stat_of nothing vm.mapped_peak)" 0

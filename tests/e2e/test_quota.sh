@@ -9,7 +9,7 @@
 # shellcheck source=tests/e2e/steps.sh
 . "$E2E_DIR/steps.sh"
 
-NVME=$(guest_bdf 0) EDU=$(guest_bdf 1)
+NVME=$(guest_bdf 0) EDU=$(bed_bdf edu)
 QUOTA=$((32 << 20))
 SET=64M
 
@@ -18,7 +18,7 @@ SET=64M
 half() {
 	local peak
 
-	load_pvdma quota 2
+	load_pvdma quota 1
 	g quota "drive $NVME; disk=\$(disk_of $NVME); disk_fill \$disk $SET"
 	g quota "disk_work \$(disk_of $NVME) $SET 64K 2" 400
 	peak=$(pins_peak)
@@ -40,14 +40,22 @@ lowered() {
 	g quota "disk_work \$(disk_of $NVME) $SET 64K 1" 400
 }
 
-# A device without driver: the IOMMU stops its read and its write.
+# A device without driver, in a VM where nothing is mapped: the IOMMU stops its read
+# and its write.
 blocked() {
 	local before after
 
-	before=$(vtd_faults "$(bed_bdf edu)")
-	same "the write of a device that nobody looks after" "$(g quota "edu $EDU")" blocked
-	after=$(vtd_faults "$(bed_bdf edu)")
+	guest_stop quota
+	agent_stop a
+	agent_start e "$EDU" -- --quota $QUOTA
+	vm_start blocked e --mem 384M
+	load_pvdma blocked 1
+	before=$(vtd_faults "$EDU")
+	same "the write of a device that nobody looks after" "$(g blocked "edu $(guest_bdf 0)")" blocked
+	after=$(vtd_faults "$EDU")
 	expect "DMA faults of the device" "$after - $before >= 2"
+	guest_stop blocked
+	agent_stop e
 }
 
 # The same program on the same device does reach memory that is mapped: with all of
@@ -55,17 +63,15 @@ blocked() {
 reached() {
 	local before
 
-	guest_stop quota
-	agent_stop a
-	agent_start d "$(bed_bdf edu)" -- --quota 400M --fallback direct
+	agent_start d "$EDU" -- --quota 400M --fallback direct
 	vm_start direct d --mem 384M
 	eventually 60 "all of the guest mapped" eval '(($(stat_of d vm.mapped_bytes) >= 384 << 20))'
-	before=$(vtd_faults "$(bed_bdf edu)")
+	before=$(vtd_faults "$EDU")
 	same "the write of the device" "$(g direct "edu $(guest_bdf 0)")" reached
-	same "DMA faults of the device" "$(vtd_faults "$(bed_bdf edu)")" "$before"
+	same "DMA faults of the device" "$(vtd_faults "$EDU")" "$before"
 }
 
-agent_start a "$(bed_bdf nvme)" "$(bed_bdf edu)" -- --quota $QUOTA
+agent_start a "$(bed_bdf nvme)" -- --quota $QUOTA
 pins_begin
 vm_start quota a --mem 512M
 step half half || exit 1

@@ -36,22 +36,43 @@ static int64_t counter(const char *text, const char *name)
 	return p ? strtoll(p + strlen(name), NULL, 10) : -1;
 }
 
-static int64_t pinned_bytes(int fd, int refresh)
+struct counts {
+	int64_t got, gave; /* pages */
+};
+
+static int read_counts(int fd, int refresh, struct counts *ret)
 {
 	static char text[65536];
-	int64_t got, gave;
 	ssize_t n;
 
 	/* Where that is not allowed, the samples are a little blurred. */
 	n = refresh < 0 ? 0 : pread(refresh, text, sizeof(text), 0);
 	n = pread(fd, text, sizeof(text) - 1, 0);
-
 	if (n <= 0)
 		return -1;
 	text[n] = '\0';
-	got = counter(text, "nr_foll_pin_acquired ");
-	gave = counter(text, "nr_foll_pin_released ");
-	return got < 0 || gave < 0 ? -1 : (got - gave) * sysconf(_SC_PAGESIZE);
+	ret->got = counter(text, "nr_foll_pin_acquired ");
+	ret->gave = counter(text, "nr_foll_pin_released ");
+	return ret->got < 0 || ret->gave < 0 ? -1 : 0;
+}
+
+/*
+ * Bytes that were pinned at one instant, at the least; exactly so many where
+ * nothing changes. The CPUs' batches are folded in one after the other, so that
+ * one reading may hold a pin and lack the release that came before it. But all
+ * that the first reading knows was got before the instant between the two, and
+ * all that was given back before that instant is in the second one.
+ */
+static int64_t pinned_bytes(int fd, int refresh)
+{
+	struct counts before, after;
+
+	if (read_counts(fd, refresh, &before) < 0 ||
+	    read_counts(fd, refresh, &after) < 0)
+		return -1;
+	if (after.gave > before.got)
+		return 0;
+	return (before.got - after.gave) * sysconf(_SC_PAGESIZE);
 }
 
 static int write_report(const char *path, uint64_t samples, int64_t base,

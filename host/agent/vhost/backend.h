@@ -103,6 +103,8 @@ int unshared_init(struct vhost *vhost);
 void unshared_arm(struct vhost *vhost);
 void unshared_refute(struct vhost *vhost);
 void unshared_stop(struct vhost *vhost);
+/* The guest's rings are set up, and there is no memory that they could be in. */
+void unshared_no_memory(struct vhost *vhost);
 
 /* --- dispatch.c --- */
 

@@ -235,10 +235,13 @@ static int do_set_vring_addr(struct vhost *vhost, struct message *msg,
 	ring.desc_user = addr->desc;
 	ring.avail_user = addr->avail;
 	ring.used_user = addr->used;
-	if (!virtq_resolve(&ring, &vhost->mem))
+	if (!virtq_resolve(&ring, &vhost->mem)) {
+		if (vhost->mem.count == 0)
+			unshared_no_memory(vhost);
 		return refuse(reply, EINVAL,
 			      "the ring is not aligned or not within one "
 			      "region of guest memory");
+	}
 	q->ring = ring;
 	return 0;
 }

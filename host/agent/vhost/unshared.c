@@ -2,11 +2,12 @@
 /*
  * unshared.c - tells an operator that guest memory is not shared
  *
- * With share=off QEMU hands the same descriptors over, but its guest writes to
- * private copies: we would look at rings that stay empty for ever. Kicks prove
- * nothing, since QEMU signals kick descriptors itself when it sets them up. But
- * a driver sends INIT as soon as its queues run; a session in which queues run
- * and no chain ever comes is not right.
+ * With share=off some VMMs hand the same descriptors over, but their guest
+ * writes to private copies: we would look at rings that stay empty for ever.
+ * Kicks prove nothing, since QEMU signals kick descriptors itself when it sets
+ * them up. But a driver sends INIT as soon as its queues run; a session in which
+ * queues run and no chain ever comes is not right. QEMU 11 hands over no memory
+ * at all then, so that the rings lie in none.
  *
  * Owns: the timer that waits for the first chain of a session. It is armed once
  * a start, and only until a chain came.
@@ -32,6 +33,15 @@ static void judge(struct vhost *vhost)
 	log_err("the guest started its request queues, but their rings stay "
 		"empty: most likely guest memory is not shared with the agent; "
 		"give QEMU's memory backend share=on");
+}
+
+void unshared_no_memory(struct vhost *vhost)
+{
+	if (vhost->told_unshared)
+		return;
+	vhost->told_unshared = true;
+	log_err("the VMM shares no guest memory with the agent: give QEMU's "
+		"memory backend share=on");
 }
 
 static int on_patience(sd_event_source *s, uint64_t usec, void *userdata)

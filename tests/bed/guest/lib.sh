@@ -40,11 +40,13 @@ load() {
 		modprobe "$@"
 		return
 	fi
+	# what is to outlast the loads of others is in the arguments
 	shift
+	set -- "$_file" "$@"
 	for _dep in $(modinfo -F depends "$_file" | tr , ' '); do
 		load "$_dep" || return
 	done
-	insmod "$_file" "$@"
+	insmod "$@"
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds.
