@@ -136,4 +136,6 @@ step failures failed
 step silence silent
 step news news
 step detach detached
+# QEMU does not survive that its backend goes first
+guest_stop driver
 fake quit

@@ -13,7 +13,9 @@ NIC=$(guest_bdf 0)
 
 # Where the device behind the root port is, once it is there.
 plugged() {
-	g hotplug "ls -d /sys/bus/pci/devices/0000:00:08.0/0000:??:??.?" 2> /dev/null | sed 's,.*/,,'
+	# (stderr comes with stdout)
+	g hotplug "ls -d /sys/bus/pci/devices/0000:00:08.0/0000:??:??.? 2> /dev/null || true" |
+		sed 's,.*/,,'
 }
 
 is_plugged() {

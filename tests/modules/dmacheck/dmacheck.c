@@ -12,7 +12,8 @@
  *	echo dmacheck > /sys/bus/pci/devices/ADDRESS/driver_override
  *	echo ADDRESS > /sys/bus/pci/drivers/dmacheck/bind
  *
- * leak=1 leaves one mapping behind; bench times maps and unmaps that hit.
+ * leak=1 leaves one mapping behind; bench times maps and unmaps that hit, and
+ * does nothing else.
  */
 #include <linux/completion.h>
 #include <linux/dma-mapping.h>
@@ -319,17 +320,11 @@ static void run_bench(struct device *dev, void *p)
 /* Memory above the zones, so that small masks do not reach it. */
 #define AREA_ORDER 8
 
-static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+static void check_all(struct pci_dev *pdev, struct page *area)
 {
 	struct device *dev = &pdev->dev;
-	struct page *area = alloc_pages(GFP_KERNEL, AREA_ORDER);
-	void *p;
+	void *p = page_address(area);
 
-	if (!area)
-		return -ENOMEM;
-	p = page_address(area);
-	checks = 0;
-	failed = 0;
 	check_masks(dev);
 	check_coherent(dev);
 	check_pages(dev);
@@ -341,10 +336,23 @@ static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		check_bounce(dev, p);
 	else
 		pr_info("dmacheck: SKIP bounce: the memory lies too low\n");
+}
+
+static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct page *area = alloc_pages(GFP_KERNEL, AREA_ORDER);
+
+	if (!area)
+		return -ENOMEM;
+	checks = 0;
+	failed = 0;
 	if (bench)
-		run_bench(dev, p);
+		run_bench(&pdev->dev, page_address(area));
+	else
+		check_all(pdev, area);
 	if (leak)
-		(void)dma_map_single(dev, p, SZ_4K, DMA_TO_DEVICE);
+		(void)dma_map_single(&pdev->dev, page_address(area), SZ_4K,
+				     DMA_TO_DEVICE);
 	else
 		__free_pages(area, AREA_ORDER);
 	pr_info("dmacheck: %u checks, %u failed\n", checks, failed);
