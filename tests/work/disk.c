@@ -193,6 +193,37 @@ static void report(const struct set *set, double seconds, int failed)
 	printf("disk_verified=%s\n", failed ? "false" : "true");
 }
 
+/*
+ * Memory for I/O: the process's own, or that of the file that
+ * PVDMA_WORK_MEMORY names. On tmpfs its pages outlast the process, so that the
+ * next one does its I/O with the same memory, as users of a database's shared
+ * buffers do.
+ */
+static uint8_t *buffers(size_t size)
+{
+	const char *path = getenv("PVDMA_WORK_MEMORY");
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS, fd = -1;
+	void *buf;
+
+	if (path) {
+		flags = MAP_SHARED;
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0 || ftruncate(fd, (off_t)size)) {
+			perror(path);
+			return NULL;
+		}
+	}
+	buf = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_POPULATE, fd,
+		   0);
+	if (fd >= 0)
+		close(fd);
+	if (buf == MAP_FAILED) {
+		perror("pvdma-work: mmap");
+		return NULL;
+	}
+	return buf;
+}
+
 int disk_run(int argc, char **argv)
 {
 	struct set set = { 0 };
@@ -208,12 +239,9 @@ int disk_run(int argc, char **argv)
 		      stderr);
 		return 2;
 	}
-	buf = mmap(NULL, set.files * set.size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (buf == MAP_FAILED) {
-		perror("pvdma-work: mmap");
+	buf = buffers(set.files * set.size);
+	if (!buf)
 		return 1;
-	}
 	for (unsigned int i = 0; i < set.files; i++) {
 		fds[i] = set_open(&set, i, O_RDWR | O_DIRECT);
 		if (fds[i] < 0)
