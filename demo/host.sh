@@ -59,7 +59,8 @@ ask() { "$bin/pvdma-agent" --query $run/control "$@"; }
 
 stat() { ask stats | jq ".vm.$1"; }
 
-# guest_up_with NAME MODULE...: disk mounted, network up
+# prepare NAME MODULE...: disk mounted, network up. Socket buffers are bounded: what
+# waits in them is memory that the NIC uses, and grows with how late a reader is.
 prepare()
 {
 	local module
@@ -68,6 +69,7 @@ prepare()
 	for module in "$@"; do
 		guest_sh demo "load $module" 60 || return
 	done
+	guest_sh demo "echo 4096 65536 131072 | tee /proc/sys/net/ipv4/tcp_[rw]mem > /dev/null" || return
 	guest_sh demo "mount -t ext4 -o noatime \$(disk_of $(guest_bdf 0)) /mnt && net_up \$(net_of $(guest_bdf 1))" 120
 }
 
