@@ -49,12 +49,16 @@ struct virtio_pvdma_config {
 };
 
 /*
- * The tracking table: a word per granule, in leaves of one page (4 KiB).
- * Leaf N covers granules [N * LEAF_WORDS, (N + 1) * LEAF_WORDS).
+ * The tracking table: a word per granule, and one per block of granules, in
+ * leaves of one page (4 KiB). Leaf N covers granules, or where bit 63 of the
+ * leaf's number is set blocks, [N * LEAF_WORDS, (N + 1) * LEAF_WORDS).
  */
-#define VIRTIO_PVDMA_LEAF_SHIFT 10
-#define VIRTIO_PVDMA_LEAF_WORDS (1u << VIRTIO_PVDMA_LEAF_SHIFT)
-#define VIRTIO_PVDMA_LEAF_SIZE	4096
+#define VIRTIO_PVDMA_BLOCK_SHIFT    4
+#define VIRTIO_PVDMA_BLOCK_GRANULES (1u << VIRTIO_PVDMA_BLOCK_SHIFT)
+#define VIRTIO_PVDMA_LEAF_BLOCKS    (1ull << 63)
+#define VIRTIO_PVDMA_LEAF_SHIFT	    10
+#define VIRTIO_PVDMA_LEAF_WORDS	    (1u << VIRTIO_PVDMA_LEAF_SHIFT)
+#define VIRTIO_PVDMA_LEAF_SIZE	    4096
 
 #define VIRTIO_PVDMA_W_MAPPED	  0x80000000u /* device only */
 #define VIRTIO_PVDMA_W_REFERENCED 0x40000000u /* set by the driver */

@@ -5,11 +5,12 @@
  * Owns: the batch on its caller's stack, and the request slot that the batch
  * takes at its first miss and gives back when the misses are mapped.
  *
- * Theory of operation: a mapping counts up all its words first. Where MAPPED
- * was set that is all. Where it was not, the granule goes straight into a MAP
- * request (neighbours as one range), and its leaf, if the host does not know
- * it yet, into a LEAF request that stands before it in the queue. The whole
- * lot costs one kick and one wait, unless it outgrows a request.
+ * Theory of operation: a mapping counts up all its words first, of granules or
+ * of whole blocks. Where MAPPED was set that is all. Where it was not, what the
+ * word stands for goes straight into a MAP request (neighbours as one range),
+ * and its leaf, if the host does not know it yet, into a LEAF request that
+ * stands before it in the queue. The whole lot costs one kick and one wait,
+ * unless it outgrows a request.
  *
  * Invariants: a granule is in a request only while it is held (DRV-MAP-1); a
  * batch without a slot has no miss whose answer is still out.
@@ -57,10 +58,9 @@ void pvdma_batch_cancel(struct pvdma_batch *b)
 	b->slot = NULL;
 }
 
-/* The leaf of @addr does not exist: make it, or refuse the address. */
-static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 addr)
+/* The leaf of @addr's word does not exist: make it, or refuse the address. */
+static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 leaf, u64 addr)
 {
-	u64 leaf = pvdma_track_leaf_of(pvdma_track_granule(b->track, addr));
 	int err = pvdma_env_check(addr);
 
 	if (!err)
@@ -75,10 +75,9 @@ static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 addr)
 	return err ? err : pvdma_track_add_leaf(b->track, leaf, b->gfp);
 }
 
-/* Adds a granule, held and not mapped, to the request. */
-static int pvdma_batch_add(struct pvdma_batch *b, u64 granule)
+/* Adds granules, held by a word of @leaf and not mapped, to the request. */
+static int pvdma_batch_add(struct pvdma_batch *b, u64 leaf, u64 granule, u32 n)
 {
-	u64 leaf = pvdma_track_leaf_of(granule);
 	u64 at = pvdma_track_leaf_addr(b->track, leaf);
 	struct pvdma_slot *s;
 	int err;
@@ -96,7 +95,7 @@ static int pvdma_batch_add(struct pvdma_batch *b, u64 granule)
 		}
 		if ((pvdma_track_registered(b->track, leaf) ||
 		     pvdma_encode_leaf(s->leaf, s->max_leaves, leaf, at)) &&
-		    pvdma_encode_granule(s->main, s->max_items, granule))
+		    pvdma_encode_granules(s->main, s->max_items, granule, n))
 			return 0;
 		err = pvdma_batch_flush(b);
 		if (err)
@@ -104,14 +103,54 @@ static int pvdma_batch_add(struct pvdma_batch *b, u64 granule)
 	}
 }
 
-static int pvdma_batch_miss(struct pvdma_batch *b, u64 granule, u64 addr)
+/* The word of @at was held, and MAPPED was not there. */
+static int pvdma_batch_miss(struct pvdma_batch *b, enum pvdma_level level,
+			    u64 at, u64 addr)
 {
+	u64 granule = pvdma_track_granules(level, at);
+	u32 n = pvdma_track_granules(level, 1);
 	int err = pvdma_env_check(max(addr, granule << b->track->shift));
 
 	if (!err)
-		err = pvdma_batch_add(b, granule);
+		err = pvdma_batch_add(b, pvdma_track_leaf_of(level, at),
+				      granule, n);
 	if (!err)
-		b->misses++;
+		b->misses += n;
+	return err;
+}
+
+/*
+ * Holds the words of one run; *@done is how many of them are held afterwards,
+ * also after a failure.
+ */
+static int pvdma_batch_hold_run(struct pvdma_batch *b, struct pvdma_run run,
+				u64 addr, u64 *done)
+{
+	u32 granules = pvdma_track_granules(run.level, 1);
+	u64 at = run.at, end = run.at + run.n, n, start;
+	atomic_t *word;
+	int err = 0;
+
+	while (at < end && !err) {
+		word = pvdma_track_word(b->track, run.level, at);
+		if (unlikely(!word)) {
+			start = pvdma_track_granules(run.level, at)
+				<< b->track->shift;
+			err = pvdma_batch_new_leaf(
+				b, pvdma_track_leaf_of(run.level, at),
+				max(addr, start));
+			continue;
+		}
+		n = min(end - at, VIRTIO_PVDMA_LEAF_WORDS -
+					  (at & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
+		for (; n && !err; n--, at++, word++) {
+			if (likely(pvdma_track_hold(word)))
+				b->hits += granules;
+			else
+				err = pvdma_batch_miss(b, run.level, at, addr);
+		}
+	}
+	*done = at - run.at;
 	return err;
 }
 
@@ -119,39 +158,19 @@ int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size)
 {
 	u64 first = pvdma_track_granule(b->track, addr);
 	u64 last = pvdma_track_last(b->track, addr, size);
-	u64 g = first, n;
-	atomic_t *word;
-	int err;
+	struct pvdma_run run;
+	u64 g = first, done;
+	int err = 0;
 
 	if (unlikely(size && addr + size - 1 < addr))
 		return -EINVAL;
-	while (g <= last) {
-		word = pvdma_track_word(b->track, g);
-		if (unlikely(!word)) {
-			err = pvdma_batch_new_leaf(
-				b, max(addr, g << b->track->shift));
-			if (err)
-				goto undo;
-			continue;
-		}
-		n = min(last - g + 1,
-			VIRTIO_PVDMA_LEAF_WORDS -
-				(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
-		for (; n; n--, g++, word++) {
-			if (likely(pvdma_track_hold(word))) {
-				b->hits++;
-				continue;
-			}
-			err = pvdma_batch_miss(b, g, addr);
-			if (err) {
-				g++;
-				goto undo;
-			}
-		}
+	while (g <= last && !err) {
+		run = pvdma_track_run(g, last);
+		err = pvdma_batch_hold_run(b, run, addr, &done);
+		g += pvdma_track_granules(run.level, done);
 	}
-	return 0;
-
-undo:
+	if (likely(!err))
+		return 0;
 	/* what waits in the request is given up below: it must not be sent */
 	pvdma_batch_cancel(b);
 	if (g > first)

@@ -63,7 +63,7 @@ static int pvdma_debugfs_stats_show(struct seq_file *m, void *unused)
 	pvdma_bounce_stats(pv, &pool, &used);
 	seq_printf(m, "leaves %llu\n", READ_ONCE(pv->track.nr_leaves));
 	seq_printf(m, "directory_bytes %llu\n",
-		   READ_ONCE(pv->track.dir)->leaves * sizeof(long));
+		   pvdma_track_dir_bytes(&pv->track));
 	seq_printf(m, "bounce_pool_bytes %llu\n", pool);
 	seq_printf(m, "bounce_used_bytes %llu\n", used);
 	return 0;

@@ -28,6 +28,20 @@ static bool pvdma_reaches(struct device *dev, u64 addr, size_t size)
 }
 
 /*
+ * Not a hit: perhaps because the device's mask grew, or the table did. What
+ * makes a mask smaller goes through pvdma_dma_supported().
+ */
+static void pvdma_reach_out(struct pvdma_endpoint *ep)
+{
+	struct device *dev = &ep->pdev->dev;
+	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+	u64 reach = min(limit, pvdma_track_end(&ep->pv->track) - 1);
+
+	if (READ_ONCE(ep->reach) != reach)
+		WRITE_ONCE(ep->reach, reach);
+}
+
+/*
  * The address for @phys under the device's mask; *@bounced says whether it is
  * one of the bounce pool. May need memory: preemption must not be off because
  * of @b.
@@ -65,8 +79,7 @@ static void pvdma_release(struct pvdma_endpoint *ep, dma_addr_t addr,
 
 	if (unlikely(READ_ONCE(ep->bounced)))
 		pvdma_bounce_unmap(ep, addr, size, dir, attrs, done);
-	pvdma_track_drop(track, pvdma_track_granule(track, addr),
-			 pvdma_track_last(track, addr, size));
+	pvdma_track_release(track, addr, size);
 }
 
 static void pvdma_settle(struct pvdma_endpoint *ep, const struct pvdma_batch *b)
@@ -95,6 +108,14 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 	dma_addr_t addr;
 	int err;
 
+	if (likely(phys + size - 1 <= READ_ONCE(ep->reach) &&
+		   !(attrs & PVDMA_ATTR_MMIO) &&
+		   pvdma_track_hit(track, phys, size))) {
+		pvdma_count(ep, hits, 1);
+		pvdma_count(ep, maps, 1);
+		return phys;
+	}
+	pvdma_reach_out(ep);
 	pvdma_batch_begin(&b, ep->pv, track, ep->number, GFP_ATOMIC);
 	err = -EREMOTEIO;
 	if (unlikely(attrs & PVDMA_ATTR_MMIO))
@@ -113,8 +134,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 	return addr;
 
 fail_hold:
-	pvdma_track_drop(track, pvdma_track_granule(track, addr),
-			 pvdma_track_last(track, addr, size));
+	pvdma_track_release(track, addr, size);
 fail_place:
 	if (unlikely(READ_ONCE(ep->bounced)))
 		pvdma_bounce_unmap(ep, addr, size, dir, attrs, false);
@@ -263,7 +283,14 @@ static void pvdma_sync_sg_for_device(struct device *dev,
  */
 static int pvdma_dma_supported(struct device *dev, u64 mask)
 {
-	return pvdma_bounce_prepare(pvdma_endpoint_of(dev), mask);
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+
+	/*
+	 * It may be either mask that is about to change. The slow path knows
+	 * the one that counts, and looks at it next.
+	 */
+	WRITE_ONCE(ep->reach, 0);
+	return pvdma_bounce_prepare(ep, mask);
 }
 
 static u64 pvdma_get_required_mask(struct device *dev)

@@ -3,8 +3,8 @@
  * encode.c - part of step 5: requests and answers, byte by byte
  *
  * Owns nothing and locks nothing: it works on the message that it is given.
- * Invariant: a message has never more items than its caller allows, its type
- * and count always agree, and its items do not overlap.
+ * Invariant: a message has never more items than its caller allows, and its
+ * type and count always agree.
  */
 #include "encode.h"
 
@@ -59,39 +59,44 @@ bool pvdma_encode_leaf(struct pvdma_msg *msg, u16 max, u64 leaf, u64 addr)
 }
 
 /*
+ * Adds [@first, @last] to @r if they overlap or touch.
+ */
+static bool pvdma_encode_join(struct virtio_pvdma_range *r, u64 first, u64 last)
+{
+	u64 rfirst = le64_to_cpu(r->first);
+	u64 rlast = rfirst + le32_to_cpu(r->count) - 1;
+
+	if (first > rlast + 1 || rfirst > last + 1)
+		return false;
+	first = min(first, rfirst);
+	last = max(last, rlast);
+	if (last - first >= U32_MAX)
+		return false;
+	r->first = cpu_to_le64(first);
+	r->count = cpu_to_le32(last - first + 1);
+	return true;
+}
+
+/*
  * A scatter list goes up and down and comes back to a large granule again and
  * again, so each range is looked at. There are few of them, and the answer to
  * a request takes longer than this.
  */
-bool pvdma_encode_granule(struct pvdma_msg *msg, u16 max, u64 granule)
+bool pvdma_encode_granules(struct pvdma_msg *msg, u16 max, u64 first, u32 n)
 {
-	struct virtio_pvdma_range *r, *beside = NULL;
-	u16 i, n = pvdma_encode_count(msg);
-	u64 first, count;
+	u16 i, count = pvdma_encode_count(msg);
 
-	for (i = 0; i < n; i++) {
-		r = &msg->item[i].range;
-		first = le64_to_cpu(r->first);
-		count = le32_to_cpu(r->count);
-		if (granule >= first && granule - first < count)
+	for (i = 0; i < count; i++)
+		if (pvdma_encode_join(&msg->item[i].range, first,
+				      first + n - 1))
 			return true;
-		if ((granule == first + count || granule + 1 == first) &&
-		    count < U32_MAX)
-			beside = r;
-	}
-	if (beside) {
-		if (granule + 1 == le64_to_cpu(beside->first))
-			beside->first = cpu_to_le64(granule);
-		le32_add_cpu(&beside->count, 1);
-		return true;
-	}
-	if (n >= max)
+	if (count >= max)
 		return false;
-	msg->item[n].range = (struct virtio_pvdma_range){
-		.first = cpu_to_le64(granule),
-		.count = cpu_to_le32(1),
+	msg->item[count].range = (struct virtio_pvdma_range){
+		.first = cpu_to_le64(first),
+		.count = cpu_to_le32(n),
 	};
-	msg->head.count = cpu_to_le16(n + 1);
+	msg->head.count = cpu_to_le16(count + 1);
 	return true;
 }
 
@@ -100,7 +105,7 @@ u16 pvdma_encode_count(const struct pvdma_msg *msg)
 	return le16_to_cpu(msg->head.count);
 }
 
-u64 pvdma_encode_granules(const struct pvdma_msg *msg)
+u64 pvdma_encode_sum(const struct pvdma_msg *msg)
 {
 	u16 i, n = pvdma_encode_count(msg);
 	u64 sum = 0;

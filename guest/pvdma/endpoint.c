@@ -250,6 +250,8 @@ static void pvdma_endpoint_bind(struct pvdma_endpoint *ep)
 		}
 		ep->bound = true;
 	}
+	/* its driver's masks may be others than the last one's */
+	WRITE_ONCE(ep->reach, 0);
 	set_dma_ops(dev, &ep->ops);
 	pvdma_compat_need_sync(dev);
 	if (!ep->attached && pvdma_endpoint_attach(ep))

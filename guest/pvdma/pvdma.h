@@ -123,6 +123,7 @@ struct pvdma_endpoint {
 	struct pvdma *pv;
 	struct pci_dev *pdev; /* referenced */
 	u32 number;
+	u64 reach;     /* the hit path takes addresses up to this */
 	bool bounced;  /* a mapping was copied once, or more */
 	bool attached; /* pvdma_lock, from here on */
 	bool silenced; /* cut off from the bus while we are down */

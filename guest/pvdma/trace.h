@@ -78,7 +78,7 @@ TRACE_EVENT(pvdma_request,
 		__entry->endpoint = le32_to_cpu(msg->head.endpoint);
 		__entry->items = pvdma_encode_count(msg);
 		__entry->granules = msg->head.type == VIRTIO_PVDMA_T_MAP ?
-				    pvdma_encode_granules(msg) : 0;
+				    pvdma_encode_sum(msg) : 0;
 	),
 	TP_printk("virtio%d %s endpoint=%u items=%u granules=%llu",
 		  __entry->device, pvdma_trace_type(__entry->type),

@@ -10,38 +10,56 @@
  * changed by dma mappings only (DRV-TABLE-1); MAPPED is the host's, except in
  * pvdma_track_forget(), which runs while the host does not.
  *
- * Locks: pvdma_track.lock around changes of a slot or of the directory. No
+ * Locks: pvdma_track.lock around changes of a leaf's entry or a directory. No
  * allocation happens under it, for it is a raw lock (PREEMPT_RT).
  */
 #include "track.h"
 
-static struct pvdma_dir *pvdma_track_new_dir(u64 leaves, gfp_t gfp)
+static size_t pvdma_track_bytes_of(u64 leaves)
+{
+	return sizeof(struct pvdma_dir) + leaves * sizeof(unsigned long) +
+	       (leaves + 63) / 64 * sizeof(u64);
+}
+
+/* Of @leaves leaves, none of which is there. */
+static struct pvdma_dir *pvdma_track_new_dir(const struct pvdma_track *t,
+					     u64 leaves, gfp_t gfp)
 {
 	struct pvdma_dir *dir;
 	size_t bytes;
+	u64 i;
 
-	if (leaves > (SIZE_MAX - sizeof(*dir)) / sizeof(dir->slot[0]))
+	if (leaves > (SIZE_MAX - sizeof(*dir)) / sizeof(dir->leaf[0]) / 2)
 		return NULL;
-	bytes = sizeof(*dir) + leaves * sizeof(dir->slot[0]);
+	bytes = pvdma_track_bytes_of(leaves);
 	/* vmalloc is for those who may sleep */
 	if (gfpflags_allow_blocking(gfp))
 		dir = kvzalloc(bytes, gfp);
 	else
 		dir = kzalloc(bytes, gfp | __GFP_NOWARN);
-	if (dir)
-		dir->leaves = leaves;
+	if (!dir)
+		return NULL;
+	dir->leaves = leaves;
+	dir->known = (u64 *)(dir->leaf + leaves);
+	for (i = 0; i < leaves; i++)
+		dir->leaf[i] = (unsigned long)t->none - pvdma_track_bias(i);
 	return dir;
 }
 
-static u64 pvdma_track_leaves_for(const struct pvdma_track *t, u64 bytes)
+static u64 pvdma_track_leaves_for(const struct pvdma_track *t,
+				  enum pvdma_level level, u64 bytes)
 {
-	if (!bytes)
-		return 1;
-	return pvdma_track_leaf_of((bytes - 1) >> t->shift) + 1;
+	unsigned int shift = t->shift + VIRTIO_PVDMA_LEAF_SHIFT;
+
+	if (level == PVDMA_BLOCKS)
+		shift += VIRTIO_PVDMA_BLOCK_SHIFT;
+	return bytes ? ((bytes - 1) >> shift) + 1 : 1;
 }
 
 int pvdma_track_init(struct pvdma_track *t, unsigned int shift, u64 bytes)
 {
+	int level;
+
 	BUILD_BUG_ON(sizeof(atomic_t) * VIRTIO_PVDMA_LEAF_WORDS !=
 		     VIRTIO_PVDMA_LEAF_SIZE);
 	BUILD_BUG_ON(PAGE_SIZE != VIRTIO_PVDMA_LEAF_SIZE);
@@ -49,50 +67,76 @@ int pvdma_track_init(struct pvdma_track *t, unsigned int shift, u64 bytes)
 	memset(t, 0, sizeof(*t));
 	t->shift = shift;
 	raw_spin_lock_init(&t->lock);
-	t->dir = pvdma_track_new_dir(pvdma_track_leaves_for(t, bytes),
-				     GFP_KERNEL);
-	return t->dir ? 0 : -ENOMEM;
+	t->none = (atomic_t *)get_zeroed_page(GFP_KERNEL);
+	if (!t->none)
+		return -ENOMEM;
+	for (level = 0; level < PVDMA_LEVELS; level++) {
+		t->dir[level] = pvdma_track_new_dir(
+			t, pvdma_track_leaves_for(t, level, bytes), GFP_KERNEL);
+		if (!t->dir[level]) {
+			pvdma_track_done(t);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
-void pvdma_track_done(struct pvdma_track *t)
+static void pvdma_track_free_dir(const struct pvdma_track *t,
+				 struct pvdma_dir *dir)
 {
-	struct pvdma_dir *dir = t->dir, *older;
+	struct pvdma_dir *older;
+	unsigned long words;
 	u64 i;
 
 	/* the newest directory names every leaf */
-	for (i = 0; dir && i < dir->leaves; i++)
-		if (dir->slot[i])
-			free_page(dir->slot[i] & ~PVDMA_SLOT_REGISTERED);
+	for (i = 0; dir && i < dir->leaves; i++) {
+		words = dir->leaf[i] + pvdma_track_bias(i);
+		if (words != (unsigned long)t->none)
+			free_page(words);
+	}
 	for (; dir; dir = older) {
 		older = dir->older;
 		kvfree(dir);
 	}
-	t->dir = NULL;
 }
 
-int pvdma_track_grow(struct pvdma_track *t, u64 bytes, gfp_t gfp)
+void pvdma_track_done(struct pvdma_track *t)
 {
-	u64 want = pvdma_track_leaves_for(t, bytes);
-	struct pvdma_dir *dir, *now = READ_ONCE(t->dir);
+	int level;
+
+	for (level = 0; level < PVDMA_LEVELS; level++) {
+		pvdma_track_free_dir(t, t->dir[level]);
+		t->dir[level] = NULL;
+	}
+	free_page((unsigned long)t->none);
+	t->none = NULL;
+}
+
+static int pvdma_track_grow_dir(struct pvdma_track *t, enum pvdma_level level,
+				u64 want, gfp_t gfp)
+{
+	struct pvdma_dir *dir, *now = READ_ONCE(t->dir[level]);
 	unsigned long flags;
 
 	if (want <= now->leaves)
 		return 0;
 	/* at least double: all older directories together stay smaller */
-	dir = pvdma_track_new_dir(max(want, 2 * now->leaves), gfp);
+	dir = pvdma_track_new_dir(t, max(want, 2 * now->leaves), gfp);
 	if (!dir)
-		dir = pvdma_track_new_dir(want, gfp);
+		dir = pvdma_track_new_dir(t, want, gfp);
 	if (!dir)
 		return -ENOMEM;
 
 	raw_spin_lock_irqsave(&t->lock, flags);
-	now = t->dir;
+	now = t->dir[level];
 	if (now->leaves < want) {
-		memcpy(dir->slot, now->slot,
-		       now->leaves * sizeof(dir->slot[0]));
+		memcpy(dir->leaf, now->leaf,
+		       now->leaves * sizeof(dir->leaf[0]));
+		memcpy(dir->known, now->known,
+		       (now->leaves + 63) / 64 * sizeof(dir->known[0]));
 		dir->older = now;
 		/* complete before anybody finds it */
-		smp_store_release(&t->dir, dir);
+		smp_store_release(&t->dir[level], dir);
 		dir = NULL;
 	}
 	raw_spin_unlock_irqrestore(&t->lock, flags);
@@ -100,77 +144,112 @@ int pvdma_track_grow(struct pvdma_track *t, u64 bytes, gfp_t gfp)
 	return 0;
 }
 
+int pvdma_track_grow(struct pvdma_track *t, u64 bytes, gfp_t gfp)
+{
+	int level, err = 0;
+
+	for (level = 0; level < PVDMA_LEVELS && !err; level++)
+		err = pvdma_track_grow_dir(
+			t, level, pvdma_track_leaves_for(t, level, bytes), gfp);
+	return err;
+}
+
+/* The directory of leaf @leaf, and the leaf's place in it. */
+static struct pvdma_dir *pvdma_track_dir_of(const struct pvdma_track *t,
+					    u64 leaf, u64 *n)
+{
+	*n = leaf & ~VIRTIO_PVDMA_LEAF_BLOCKS;
+	if (leaf & VIRTIO_PVDMA_LEAF_BLOCKS)
+		return READ_ONCE(t->dir[PVDMA_BLOCKS]);
+	return READ_ONCE(t->dir[PVDMA_GRANULES]);
+}
+
 int pvdma_track_add_leaf(struct pvdma_track *t, u64 leaf, gfp_t gfp)
 {
 	unsigned long page, flags;
-	int err = 0;
+	struct pvdma_dir *dir;
+	u64 n;
 
-	if (leaf >= READ_ONCE(t->dir)->leaves)
+	if (pvdma_track_dir_of(t, leaf, &n)->leaves <= n)
 		return -ERANGE;
 	page = get_zeroed_page(gfp | __GFP_NOWARN);
 	if (!page)
 		return -ENOMEM;
 
 	raw_spin_lock_irqsave(&t->lock, flags);
-	if (!t->dir->slot[leaf]) {
+	dir = pvdma_track_dir_of(t, leaf, &n);
+	if (pvdma_track_words(dir, n) == t->none) {
 		/* the words are zero before anybody finds them */
-		smp_store_release(&t->dir->slot[leaf], page);
+		smp_store_release(&dir->leaf[n], page - pvdma_track_bias(n));
 		t->nr_leaves++;
 		page = 0;
 	}
 	raw_spin_unlock_irqrestore(&t->lock, flags);
 	if (page)
 		free_page(page);
-	return err;
+	return 0;
 }
 
 u64 pvdma_track_leaf_addr(const struct pvdma_track *t, u64 leaf)
 {
-	unsigned long slot = READ_ONCE(READ_ONCE(t->dir)->slot[leaf]);
+	const struct pvdma_dir *dir;
+	u64 n;
 
-	return virt_to_phys((void *)(slot & ~PVDMA_SLOT_REGISTERED));
+	dir = pvdma_track_dir_of(t, leaf, &n);
+	return virt_to_phys(pvdma_track_words(dir, n));
 }
 
-bool pvdma_track_registered(const struct pvdma_track *t, u64 leaf)
+/* Under the lock; the bits of an older directory are not kept up. */
+static bool pvdma_track_test_known(struct pvdma_track *t, u64 leaf, bool known,
+				   bool set)
 {
-	return READ_ONCE(READ_ONCE(t->dir)->slot[leaf]) & PVDMA_SLOT_REGISTERED;
+	struct pvdma_dir *dir;
+	u64 n, bit, *bits;
+	bool was;
+
+	dir = pvdma_track_dir_of(t, leaf, &n);
+	bit = 1ull << n % 64;
+	bits = &dir->known[n / 64];
+	was = *bits & bit;
+	if (set)
+		*bits = known ? *bits | bit : *bits & ~bit;
+	return was;
+}
+
+bool pvdma_track_registered(struct pvdma_track *t, u64 leaf)
+{
+	unsigned long flags;
+	bool known;
+
+	raw_spin_lock_irqsave(&t->lock, flags);
+	known = pvdma_track_test_known(t, leaf, false, false);
+	raw_spin_unlock_irqrestore(&t->lock, flags);
+	return known;
+}
+
+static void pvdma_track_set_known(struct pvdma_track *t, u64 leaf, bool known)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&t->lock, flags);
+	pvdma_track_test_known(t, leaf, known, true);
+	raw_spin_unlock_irqrestore(&t->lock, flags);
 }
 
 void pvdma_track_set_registered(struct pvdma_track *t, u64 leaf)
 {
-	unsigned long *slot, flags;
-
-	raw_spin_lock_irqsave(&t->lock, flags);
-	slot = &t->dir->slot[leaf];
-	WRITE_ONCE(*slot, *slot | PVDMA_SLOT_REGISTERED);
-	raw_spin_unlock_irqrestore(&t->lock, flags);
+	pvdma_track_set_known(t, leaf, true);
 }
 
-void pvdma_track_forget(struct pvdma_track *t)
+/* The first leaf of a level that exists from *@leaf on, or false. */
+static bool pvdma_track_next_leaf(const struct pvdma_track *t,
+				  enum pvdma_level level, u64 *leaf)
 {
-	unsigned long flags;
-	atomic_t *word;
-	u64 leaf, i;
-
-	for (leaf = 0; pvdma_track_next_leaf(t, &leaf); leaf++) {
-		raw_spin_lock_irqsave(&t->lock, flags);
-		WRITE_ONCE(t->dir->slot[leaf],
-			   t->dir->slot[leaf] & ~PVDMA_SLOT_REGISTERED);
-		raw_spin_unlock_irqrestore(&t->lock, flags);
-
-		word = pvdma_track_word(t, leaf << VIRTIO_PVDMA_LEAF_SHIFT);
-		for (i = 0; i < VIRTIO_PVDMA_LEAF_WORDS; i++)
-			atomic_and(~VIRTIO_PVDMA_W_MAPPED, word + i);
-	}
-}
-
-bool pvdma_track_next_leaf(const struct pvdma_track *t, u64 *leaf)
-{
-	const struct pvdma_dir *dir = READ_ONCE(t->dir);
+	const struct pvdma_dir *dir = READ_ONCE(t->dir[level]);
 	u64 i;
 
 	for (i = *leaf; i < dir->leaves; i++) {
-		if (READ_ONCE(dir->slot[i])) {
+		if (pvdma_track_words(dir, i) != t->none) {
 			*leaf = i;
 			return true;
 		}
@@ -178,18 +257,40 @@ bool pvdma_track_next_leaf(const struct pvdma_track *t, u64 *leaf)
 	return false;
 }
 
-bool pvdma_track_next_held(const struct pvdma_track *t, u64 *granule)
+static void pvdma_track_forget_level(struct pvdma_track *t,
+				     enum pvdma_level level)
 {
-	u64 leaf = pvdma_track_leaf_of(*granule), g = *granule, end;
+	atomic_t *word;
+	u64 leaf, at, i;
+
+	for (leaf = 0; pvdma_track_next_leaf(t, level, &leaf); leaf++) {
+		at = leaf << VIRTIO_PVDMA_LEAF_SHIFT;
+		pvdma_track_set_known(t, pvdma_track_leaf_of(level, at), false);
+		word = pvdma_track_word(t, level, at);
+		for (i = 0; i < VIRTIO_PVDMA_LEAF_WORDS; i++)
+			atomic_and(~VIRTIO_PVDMA_W_MAPPED, word + i);
+	}
+}
+
+void pvdma_track_forget(struct pvdma_track *t)
+{
+	pvdma_track_forget_level(t, PVDMA_GRANULES);
+	pvdma_track_forget_level(t, PVDMA_BLOCKS);
+}
+
+bool pvdma_track_next_held(const struct pvdma_track *t, enum pvdma_level level,
+			   u64 *at)
+{
+	u64 leaf = *at >> VIRTIO_PVDMA_LEAF_SHIFT, i = *at, end;
 	atomic_t *word;
 
-	while (pvdma_track_next_leaf(t, &leaf)) {
-		g = max(g, leaf << VIRTIO_PVDMA_LEAF_SHIFT);
+	while (pvdma_track_next_leaf(t, level, &leaf)) {
+		i = max(i, leaf << VIRTIO_PVDMA_LEAF_SHIFT);
 		end = (leaf + 1) << VIRTIO_PVDMA_LEAF_SHIFT;
-		word = pvdma_track_word(t, g);
-		for (; g < end; g++, word++) {
+		word = pvdma_track_word(t, level, i);
+		for (; i < end; i++, word++) {
 			if (atomic_read(word) & VIRTIO_PVDMA_W_COUNT) {
-				*granule = g;
+				*at = i;
 				return true;
 			}
 		}
@@ -198,33 +299,75 @@ bool pvdma_track_next_held(const struct pvdma_track *t, u64 *granule)
 	return false;
 }
 
+u64 pvdma_track_dir_bytes(const struct pvdma_track *t)
+{
+	u64 bytes = 0;
+	int level;
+
+	for (level = 0; level < PVDMA_LEVELS; level++)
+		bytes += pvdma_track_bytes_of(READ_ONCE(t->dir[level])->leaves);
+	return bytes;
+}
+
+bool pvdma_track_held(const struct pvdma_track *t, u64 granule)
+{
+	const atomic_t *word = pvdma_track_word(t, PVDMA_GRANULES, granule);
+
+	if (word && atomic_read(word) & VIRTIO_PVDMA_W_COUNT)
+		return true;
+	word = pvdma_track_word(t, PVDMA_BLOCKS,
+				granule >> VIRTIO_PVDMA_BLOCK_SHIFT);
+	return word && atomic_read(word) & VIRTIO_PVDMA_W_COUNT;
+}
+
 void pvdma_track_hold_more(struct pvdma_track *t, u64 first, u64 last)
 {
-	u64 g;
+	struct pvdma_run run;
+	u64 i;
 
-	/* held already, so each word exists */
-	for (g = first; g <= last; g++)
-		(void)pvdma_track_hold(pvdma_track_word(t, g));
+	while (first <= last) {
+		run = pvdma_track_run(first, last);
+		/* held already, so each word exists */
+		for (i = 0; i < run.n; i++)
+			(void)pvdma_track_hold(
+				pvdma_track_word(t, run.level, run.at + i));
+		first += pvdma_track_granules(run.level, run.n);
+	}
+}
+
+/* Gives up the holds of one run; false if one of them was not there. */
+static bool pvdma_track_drop_run(struct pvdma_track *t, struct pvdma_run run)
+{
+	bool sane = true;
+	atomic_t *word;
+	u64 n;
+
+	for (; run.n; run.at += n, run.n -= n) {
+		u64 i;
+
+		n = min(run.n,
+			VIRTIO_PVDMA_LEAF_WORDS -
+				(run.at & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
+		word = pvdma_track_word(t, run.level, run.at);
+		if (unlikely(!word)) {
+			sane = false;
+			continue;
+		}
+		for (i = 0; i < n; i++)
+			sane &= pvdma_track_unhold(word + i);
+	}
+	return sane;
 }
 
 void pvdma_track_drop(struct pvdma_track *t, u64 first, u64 last)
 {
-	atomic_t *word;
-	u64 g = first, n;
+	struct pvdma_run run;
 	bool sane = true;
 
-	while (g <= last) {
-		n = min(last - g + 1,
-			VIRTIO_PVDMA_LEAF_WORDS -
-				(g & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
-		word = pvdma_track_word(t, g);
-		if (likely(word)) {
-			for (g += n; n; n--, word++)
-				sane &= pvdma_track_unhold(word);
-		} else {
-			sane = false;
-			g += n;
-		}
+	while (first <= last) {
+		run = pvdma_track_run(first, last);
+		sane &= pvdma_track_drop_run(t, run);
+		first += pvdma_track_granules(run.level, run.n);
 	}
 	WARN_ONCE(!sane, "pvdma: a driver unmaps what it has not mapped\n");
 }

@@ -301,61 +301,75 @@ static struct class pvdma_class = {
 
 /* --- suspend, and resets by others --- */
 
-struct pvdma_run {
-	u64 first;
+struct pvdma_range {
+	u64 first; /* granules */
 	u64 last;
 };
 
-/* The next runs of held granules from *@next on; at most @max. */
-static unsigned int pvdma_virtio_held(struct pvdma *pv, u64 *next,
-				      struct pvdma_run *run, unsigned int max)
+/*
+ * The next runs of words of @level that hold, from *@next on, as granules; at
+ * most @max.
+ */
+static unsigned int pvdma_virtio_held(struct pvdma *pv, enum pvdma_level level,
+				      u64 *next, struct pvdma_range *run,
+				      unsigned int max)
 {
 	unsigned int n = 0;
-	u64 g = *next;
+	u64 at = *next, first, last;
 
-	while (pvdma_track_next_held(&pv->track, &g)) {
-		if (n && run[n - 1].last + 1 == g) {
-			run[n - 1].last = g;
-		} else if (n < max) {
-			run[n].first = g;
-			run[n].last = g;
-			n++;
-		} else {
+	for (; pvdma_track_next_held(&pv->track, level, &at); at++) {
+		first = pvdma_track_granules(level, at);
+		last = pvdma_track_granules(level, at + 1) - 1;
+		if (n && run[n - 1].last + 1 == first)
+			run[n - 1].last = last;
+		else if (n < max)
+			run[n++] = (struct pvdma_range){ first, last };
+		else
 			break;
-		}
-		g++;
 	}
-	*next = g;
+	*next = at;
 	return n;
+}
+
+/* Maps granules that are held already; their holds stay. */
+static int pvdma_virtio_remap_runs(struct pvdma *pv, u32 endpoint,
+				   const struct pvdma_range *run,
+				   unsigned int n)
+{
+	unsigned int shift = pv->track.shift, i, held;
+	struct pvdma_batch b;
+	int err = 0;
+
+	pvdma_batch_begin(&b, pv, &pv->track, endpoint, GFP_KERNEL);
+	for (held = 0; held < n && !err; held++)
+		err = pvdma_batch_hold(&b, run[held].first << shift,
+				       (run[held].last + 1 - run[held].first)
+					       << shift);
+	if (err)
+		held--;
+	else
+		err = pvdma_batch_end(&b);
+	for (i = 0; i < held; i++)
+		pvdma_track_drop(&pv->track, run[i].first, run[i].last);
+	return err;
 }
 
 /* Maps what was mapped for live transfers before the reset. */
 static int pvdma_virtio_remap(struct pvdma *pv, u32 endpoint)
 {
-	unsigned int shift = pv->track.shift, i, n, held;
-	struct pvdma_run *run;
-	struct pvdma_batch b;
-	u64 next = 0;
-	int err = 0;
+	struct pvdma_range *run;
+	int level, err = 0;
+	unsigned int n;
+	u64 next;
 
 	run = kcalloc(PVDMA_REMAP_RUNS, sizeof(*run), GFP_KERNEL);
 	if (!run)
 		return -ENOMEM;
-	pvdma_batch_begin(&b, pv, &pv->track, endpoint, GFP_KERNEL);
-	while (!err &&
-	       (n = pvdma_virtio_held(pv, &next, run, PVDMA_REMAP_RUNS))) {
-		for (held = 0; held < n && !err; held++)
-			err = pvdma_batch_hold(
-				&b, run[held].first << shift,
-				(run[held].last + 1 - run[held].first)
-					<< shift);
-		if (err)
-			held--;
-		else
-			err = pvdma_batch_end(&b);
-		/* the mappings' own holds stay */
-		for (i = 0; i < held; i++)
-			pvdma_track_drop(&pv->track, run[i].first, run[i].last);
+	for (level = 0; level < PVDMA_LEVELS; level++) {
+		next = 0;
+		while (!err && (n = pvdma_virtio_held(pv, level, &next, run,
+						      PVDMA_REMAP_RUNS)))
+			err = pvdma_virtio_remap_runs(pv, endpoint, run, n);
 	}
 	kfree(run);
 	return err;

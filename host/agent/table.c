@@ -13,6 +13,10 @@
  * increment comes first in the word's modification order, then our
  * compare-exchange sees a count and fails; or ours comes first, then its
  * increment returns MAPPED clear and it asks. There is no third order.
+ *
+ * A granule may be held by its own word or by that of its block, so both are
+ * claimed. Which of them first does not matter: a driver that found MAPPED in
+ * the one has its count there when we come to it.
  */
 #include "host/agent/table.h"
 
@@ -32,8 +36,11 @@
 #define W_REFERENCED htole32(VIRTIO_PVDMA_W_REFERENCED)
 #define W_COUNT	     htole32(VIRTIO_PVDMA_W_COUNT)
 
-#define LEAF_SHIFT VIRTIO_PVDMA_LEAF_SHIFT
-#define LEAF_WORDS VIRTIO_PVDMA_LEAF_WORDS
+#define LEAF_SHIFT  VIRTIO_PVDMA_LEAF_SHIFT
+#define LEAF_WORDS  VIRTIO_PVDMA_LEAF_WORDS
+#define LEAF_BLOCKS VIRTIO_PVDMA_LEAF_BLOCKS
+#define BLOCK_SHIFT VIRTIO_PVDMA_BLOCK_SHIFT
+#define BLOCK	    ((uint64_t)VIRTIO_PVDMA_BLOCK_GRANULES)
 
 struct leaf {
 	struct treap_node node; /* key: leaf number */
@@ -46,6 +53,8 @@ struct table {
 	struct state *state;
 	struct table_root *root;
 	const struct memory *memory;
+	table_mapped_fn mapped;
+	void *userdata;
 	struct treap index;
 	uint32_t **words; /* by slot */
 	uint32_t words_max;
@@ -59,7 +68,8 @@ void table_root_init(struct table_root *root, uint8_t granule_shift,
 }
 
 int table_new(struct state *state, struct table_root *root,
-	      const struct memory *memory, struct table **ret)
+	      const struct memory *memory, table_mapped_fn mapped,
+	      void *userdata, struct table **ret)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
@@ -68,6 +78,8 @@ int table_new(struct state *state, struct table_root *root,
 	table->state = state;
 	table->root = root;
 	table->memory = memory;
+	table->mapped = mapped;
+	table->userdata = userdata;
 	table->index = (struct treap){
 		.root = &root->index,
 		.slots = state_slot(state, STATE_LEAVES, 0),
@@ -113,6 +125,10 @@ static bool leaf_has_memory(const struct table *table, uint64_t index)
 	unsigned int shift = table->root->granule_shift + LEAF_SHIFT;
 	const struct memory_region *region;
 
+	if (index & LEAF_BLOCKS) {
+		index &= ~LEAF_BLOCKS;
+		shift += BLOCK_SHIFT;
+	}
 	if (index > UINT64_MAX >> shift)
 		return false;
 	region = memory_find(table->memory, index << shift, true);
@@ -193,10 +209,17 @@ uint32_t table_leaves(const struct table *table)
 	return table->root->index.count;
 }
 
+/* The leaf of granule-leaf @index's blocks. */
+static uint64_t leaf_of_blocks(uint64_t index)
+{
+	return LEAF_BLOCKS | index >> BLOCK_SHIFT;
+}
+
 bool table_covers(const struct table *table, uint64_t first, uint64_t last)
 {
 	for (uint64_t i = first >> LEAF_SHIFT; i <= last >> LEAF_SHIFT; i++) {
-		if (leaf_find(table, i) == TREAP_NONE)
+		if (leaf_find(table, i) == TREAP_NONE &&
+		    leaf_find(table, leaf_of_blocks(i)) == TREAP_NONE)
 			return false;
 	}
 	return true;
@@ -207,17 +230,40 @@ bool table_is_writable(const struct table *table)
 	return table->root->writable || table_leaves(table) == 0;
 }
 
-/*
- * The words of granules [first, first + *n), or NULL where they have none:
- * as many as one leaf has, at most @count.
- */
-static uint32_t *span(const struct table *table, uint64_t first, uint64_t count,
-		      uint64_t *n)
-{
-	uint64_t at = first & (LEAF_WORDS - 1);
-	uint32_t slot = leaf_find(table, first >> LEAF_SHIFT);
+/* Words in a row: of granules, or (level LEAF_BLOCKS) of blocks. */
+struct words {
+	uint64_t level; /* 0 or LEAF_BLOCKS */
+	uint64_t first;
+	uint64_t count;
+};
 
-	*n = min(count, LEAF_WORDS - at);
+static struct words of_granules(uint64_t first, uint64_t count)
+{
+	return (struct words){ 0, first, count };
+}
+
+/* The blocks that have any of granules [first, first + count). */
+static struct words of_blocks(uint64_t first, uint64_t count)
+{
+	uint64_t block = first >> BLOCK_SHIFT;
+	uint64_t end = (first + count + BLOCK - 1) >> BLOCK_SHIFT;
+
+	return (struct words){ LEAF_BLOCKS, block, count ? end - block : 0 };
+}
+
+/*
+ * Takes the next @*n words, as many as lie in one leaf, off @w. NULL where
+ * there is no such leaf.
+ */
+static uint32_t *next_words(const struct table *table, struct words *w,
+			    uint64_t *n)
+{
+	uint64_t at = w->first & (LEAF_WORDS - 1);
+	uint32_t slot = leaf_find(table, w->level | w->first >> LEAF_SHIFT);
+
+	*n = min(w->count, LEAF_WORDS - at);
+	w->first += *n;
+	w->count -= *n;
 	return slot == TREAP_NONE ? NULL : table->words[slot] + at;
 }
 
@@ -247,13 +293,12 @@ static bool word_claim(uint32_t *word)
 	return false;
 }
 
-static bool any_set(const struct table *table, uint64_t first, uint64_t count,
-		    uint32_t bits)
+static bool any_set(const struct table *table, struct words w, uint32_t bits)
 {
 	uint64_t n;
 
-	for (; count > 0; first += n, count -= n) {
-		const uint32_t *words = span(table, first, count, &n);
+	while (w.count > 0) {
+		const uint32_t *words = next_words(table, &w, &n);
 
 		for (uint64_t i = 0; words && i < n; i++) {
 			if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) & bits)
@@ -263,19 +308,30 @@ static bool any_set(const struct table *table, uint64_t first, uint64_t count,
 	return false;
 }
 
-bool table_any_used(const struct table *table, uint64_t first, uint64_t count)
+/* The same, of granules and their blocks. */
+static bool any_set_at(const struct table *table, uint64_t first,
+		       uint64_t count, uint32_t bits)
 {
-	return any_set(table, first, count, W_COUNT | W_MAPPED);
+	return any_set(table, of_granules(first, count), bits) ||
+	       any_set(table, of_blocks(first, count), bits);
 }
 
-void table_set_mapped(struct table *table, uint64_t first, uint64_t count)
+bool table_any_used(const struct table *table, uint64_t first, uint64_t count)
+{
+	return any_set_at(table, first, count, W_COUNT | W_MAPPED);
+}
+
+bool table_any_held(const struct table *table, uint64_t first, uint64_t count)
+{
+	return any_set_at(table, first, count, W_COUNT);
+}
+
+static void set_all(struct table *table, struct words w)
 {
 	uint64_t n;
 
-	if (!table->root->writable)
-		return; /* it says too little, which only costs a request */
-	for (; count > 0; first += n, count -= n) {
-		uint32_t *words = span(table, first, count, &n);
+	while (w.count > 0) {
+		uint32_t *words = next_words(table, &w, &n);
 
 		for (uint64_t i = 0; words && i < n; i++)
 			(void)__atomic_fetch_or(&words[i], W_MAPPED,
@@ -283,46 +339,100 @@ void table_set_mapped(struct table *table, uint64_t first, uint64_t count)
 	}
 }
 
-bool table_claim(struct table *table, uint64_t first, uint64_t count)
+/* Sets MAPPED in a block that is not wholly within what was just mapped. */
+static void set_block(struct table *table, uint64_t block)
 {
-	uint64_t done = 0, n;
+	struct words w = { LEAF_BLOCKS, block, 1 };
 
-	/* Most that fail do so here, without a write to the guest's words. */
-	if (!table_is_writable(table) || any_set(table, first, count, W_COUNT))
-		return false;
-	for (; done < count; done += n) {
-		uint32_t *words = span(table, first + done, count - done, &n);
+	if (table->mapped(table->userdata, block << BLOCK_SHIFT, BLOCK))
+		set_all(table, w);
+}
+
+/* Blocks within [first, first + count) are whole; at its ends, ask. */
+static void set_blocks(struct table *table, uint64_t first, uint64_t count)
+{
+	struct words w = of_blocks(first, count);
+
+	if (w.count > 0 && w.first << BLOCK_SHIFT < first) {
+		set_block(table, w.first++);
+		w.count--;
+	}
+	if (w.count > 0 && (w.first + w.count) << BLOCK_SHIFT > first + count)
+		set_block(table, w.first + --w.count);
+	set_all(table, w);
+}
+
+void table_set_mapped(struct table *table, uint64_t first, uint64_t count)
+{
+	if (!table->root->writable)
+		return; /* it says too little, which only costs a request */
+	set_all(table, of_granules(first, count));
+	set_blocks(table, first, count);
+}
+
+/* Claims words until one is held; those done are gone from @w. */
+static bool claim_words(struct table *table, struct words *w)
+{
+	uint64_t n;
+
+	while (w->count > 0) {
+		struct words before = *w;
+		uint32_t *words = next_words(table, w, &n);
 
 		for (uint64_t i = 0; words && i < n; i++) {
 			if (word_claim(&words[i]))
 				continue;
-			table_set_mapped(table, first, done + i);
+			w->first = before.first + i;
+			w->count = before.count - i;
 			return false;
 		}
 	}
 	return true;
 }
 
-static void clear_all(struct table *table, uint64_t first, uint64_t count,
-		      uint32_t bits, bool *ret_any)
+bool table_claim(struct table *table, uint64_t first, uint64_t count)
+{
+	struct words granules = of_granules(first, count);
+	struct words blocks = of_blocks(first, count);
+
+	/* Most that fail do so here, without a write to the guest's words. */
+	if (!table_is_writable(table) || table_any_held(table, first, count))
+		return false;
+	if (claim_words(table, &blocks) && claim_words(table, &granules))
+		return true;
+	set_all(table, of_granules(first, granules.first - first));
+	set_blocks(table, first, count);
+	return false;
+}
+
+static void clear_all(struct table *table, struct words w, uint32_t bits,
+		      bool *any)
 {
 	uint64_t n;
 
-	*ret_any = false;
-	for (; count > 0; first += n, count -= n) {
-		uint32_t *words = span(table, first, count, &n);
+	while (w.count > 0) {
+		uint32_t *words = next_words(table, &w, &n);
 
 		for (uint64_t i = 0; words && i < n; i++)
-			*ret_any |= word_clear(&words[i], bits);
+			*any |= word_clear(&words[i], bits);
 	}
+}
+
+/* Of granules and their blocks. True if any bit was set. */
+static bool clear_all_at(struct table *table, uint64_t first, uint64_t count,
+			 uint32_t bits)
+{
+	bool any = false;
+
+	clear_all(table, of_blocks(first, count), bits, &any);
+	clear_all(table, of_granules(first, count), bits, &any);
+	return any;
 }
 
 void table_clear_mapped(struct table *table, uint64_t first, uint64_t count)
 {
-	bool any;
-
 	if (table->root->writable)
-		clear_all(table, first, count, W_MAPPED, &any);
+		(void)clear_all_at(table, first, count, W_MAPPED);
 	else if (table_leaves(table) > 0)
 		table->root->stale = true;
 }
@@ -330,18 +440,24 @@ void table_clear_mapped(struct table *table, uint64_t first, uint64_t count)
 bool table_test_and_clear_referenced(struct table *table, uint64_t first,
 				     uint64_t count)
 {
-	bool any;
-
 	if (!table->root->writable)
-		return any_set(table, first, count, W_REFERENCED);
-	clear_all(table, first, count, W_REFERENCED, &any);
-	return any;
+		return any_set_at(table, first, count, W_REFERENCED);
+	return clear_all_at(table, first, count, W_REFERENCED);
+}
+
+/* Is what word @at of leaf @index stands for mapped? */
+static bool is_mapped(const struct table *table, uint64_t index, uint64_t at)
+{
+	uint64_t unit = ((index & ~LEAF_BLOCKS) << LEAF_SHIFT) + at;
+
+	if (index & LEAF_BLOCKS)
+		return table->mapped(table->userdata, unit << BLOCK_SHIFT,
+				     BLOCK);
+	return table->mapped(table->userdata, unit, 1);
 }
 
 /* Makes up for table_clear_mapped() calls that could not write. */
-static void refresh(struct table *table,
-		    bool (*mapped)(void *userdata, uint64_t granule),
-		    void *userdata)
+static void refresh(struct table *table)
 {
 	uint32_t slot = treap_at_or_above(&table->index, 0);
 
@@ -353,8 +469,7 @@ static void refresh(struct table *table,
 			uint32_t old =
 				__atomic_load_n(&words[i], __ATOMIC_RELAXED);
 
-			if ((old & W_MAPPED) &&
-			    !mapped(userdata, (index << LEAF_SHIFT) + i))
+			if ((old & W_MAPPED) && !is_mapped(table, index, i))
 				(void)word_clear(&words[i], W_MAPPED);
 		}
 		slot = treap_at_or_above(&table->index, index + 1);
@@ -362,11 +477,9 @@ static void refresh(struct table *table,
 	table->root->stale = false;
 }
 
-void table_set_writable(struct table *table, bool writable,
-			bool (*mapped)(void *userdata, uint64_t granule),
-			void *userdata)
+void table_set_writable(struct table *table, bool writable)
 {
 	table->root->writable = writable;
 	if (writable && table->root->stale)
-		refresh(table, mapped, userdata);
+		refresh(table);
 }

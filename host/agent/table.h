@@ -40,9 +40,13 @@ struct table_root {
 void table_root_init(struct table_root *root, uint8_t granule_shift,
 		     uint64_t seed);
 
+/* Does the IOMMU map all granules [first, first + count)? */
+typedef bool (*table_mapped_fn)(void *userdata, uint64_t first, uint64_t count);
+
 /* Borrows @memory and @state. 0 or -ENOMEM. */
 int table_new(struct state *state, struct table_root *root,
-	      const struct memory *memory, struct table **ret);
+	      const struct memory *memory, table_mapped_fn mapped,
+	      void *userdata, struct table **ret);
 /* Takes NULL. Writes nothing. */
 void table_free(struct table *table);
 
@@ -60,7 +64,7 @@ void table_forget_region(struct table *table,
 
 uint32_t table_leaves(const struct table *table);
 
-/* Do granules [first, last] all have a registered leaf? */
+/* Do granules [first, last], or their blocks, all have a registered leaf? */
 bool table_covers(const struct table *table, uint64_t first, uint64_t last);
 
 /* True if words may be changed, or there are none. */
@@ -68,21 +72,23 @@ bool table_is_writable(const struct table *table);
 
 /*
  * Allows or forbids to change words. When it becomes allowed and changes were
- * missed, MAPPED is cleared wherever @mapped says that nothing is.
+ * missed, MAPPED is cleared wherever nothing is mapped.
  */
-void table_set_writable(struct table *table, bool writable,
-			bool (*mapped)(void *userdata, uint64_t granule),
-			void *userdata);
+void table_set_writable(struct table *table, bool writable);
 
-/* --- words; granules without a leaf have none and are skipped --- */
+/*
+ * Words of granules and of their blocks; what has no leaf has none, and is
+ * skipped. Keep the books first: they say which blocks are mapped as a whole.
+ */
 
 /* Sets MAPPED in granules [first, first + count): the IOMMU maps them. */
 void table_set_mapped(struct table *table, uint64_t first, uint64_t count);
 
 /*
- * Clears MAPPED in all of [first, first + count) on condition that none is
- * held, one atomic step a word. False: one is held (or changed all the time,
- * or nothing may be written), and MAPPED is set in all that have been cleared.
+ * Clears MAPPED in all of [first, first + count), and in their blocks, on
+ * condition that none is held, one atomic step a word. False: one is held (or
+ * changed all the time, or nothing may be written), and MAPPED is set in all
+ * that have been cleared.
  */
 bool table_claim(struct table *table, uint64_t first, uint64_t count);
 
@@ -93,7 +99,8 @@ void table_clear_mapped(struct table *table, uint64_t first, uint64_t count);
 bool table_test_and_clear_referenced(struct table *table, uint64_t first,
 				     uint64_t count);
 
-/* Is any granule held, or any marked MAPPED? Looks only. */
+/* Is any granule held, or any marked MAPPED? Is any held? Looks only. */
 bool table_any_used(const struct table *table, uint64_t first, uint64_t count);
+bool table_any_held(const struct table *table, uint64_t first, uint64_t count);
 
 #endif

@@ -81,6 +81,26 @@ static bool env_referenced(void *userdata, uint32_t extent)
 					       e->count);
 }
 
+/* What is picked for unmapping is on its way out, and no block has it. */
+static bool is_mapped(void *userdata, uint64_t first, uint64_t count)
+{
+	const struct vm *vm = userdata;
+	uint64_t at = first;
+
+	while (at < first + count) {
+		uint32_t extent = ledger_find(vm->ledger, at);
+		const struct ledger_extent *e;
+
+		if (extent == LEDGER_NONE)
+			return false;
+		e = ledger_get(vm->ledger, extent);
+		if (e->flags & (LEDGER_PARTIAL | LEDGER_VICTIM))
+			return false;
+		at = ledger_end(e);
+	}
+	return true;
+}
+
 static int leaving(const struct memory_region *region, void *userdata)
 {
 	return layout_leaving(userdata, region);
@@ -119,7 +139,7 @@ static int make_parts(struct vm *vm)
 		r = ledger_new(vm->state, &vm->root->ledger, &vm->ledger);
 	if (r == 0)
 		r = table_new(vm->state, &vm->root->table, vm->memory,
-			      &vm->table);
+			      is_mapped, vm, &vm->table);
 	if (r < 0)
 		return r;
 	if (!policy)
@@ -231,7 +251,7 @@ static int forget(struct vm *vm)
 	vm->root->inited = false;
 	vm->root->reset_seen = 0;
 	endpoints_forget(vm);
-	table_set_writable(vm->table, false, NULL, NULL);
+	table_set_writable(vm->table, false);
 	table_forget(vm->table);
 	mode_update(vm);
 	return reclaim_end_requests(vm);
@@ -268,17 +288,8 @@ int vm_init(struct vm *vm, const struct request_init *init)
 		return r;
 	vm->root->stats.resets++;
 	vm->root->inited = true;
-	table_set_writable(vm->table, true, NULL, NULL);
+	table_set_writable(vm->table, true);
 	return 0;
-}
-
-static bool is_mapped(void *userdata, uint64_t granule)
-{
-	const struct vm *vm = userdata;
-	uint32_t extent = ledger_find(vm->ledger, granule);
-
-	return extent != LEDGER_NONE &&
-	       !(ledger_get(vm->ledger, extent)->flags & LEDGER_PARTIAL);
 }
 
 void vm_driver_lives(struct vm *vm)
@@ -288,7 +299,7 @@ void vm_driver_lives(struct vm *vm)
 		vm->root->reset_seen = 0;
 	if (vm->root->table.writable)
 		return;
-	table_set_writable(vm->table, true, is_mapped, vm);
+	table_set_writable(vm->table, true);
 	vm_notify_work(vm);
 }
 
@@ -322,7 +333,7 @@ void vm_queues_start(struct vm *vm)
 void vm_queues_stop(struct vm *vm)
 {
 	vm->root->running = false;
-	table_set_writable(vm->table, false, NULL, NULL);
+	table_set_writable(vm->table, false);
 }
 
 /* --- memory --- */

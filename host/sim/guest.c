@@ -124,6 +124,7 @@ static int make_memory(struct sim_guest *guest, uint64_t top,
 	/* a leaf for each 1024 granules, also those of the leaves, the nonce */
 	uint64_t leaves = (top >> shift >> VIRTIO_PVDMA_LEAF_SHIFT) + 4;
 
+	leaves += (leaves >> VIRTIO_PVDMA_BLOCK_SHIFT) + 1;
 	leaves += leaves * PAGE_SIZE >> shift >> VIRTIO_PVDMA_LEAF_SHIFT;
 	guest->next_page = top;
 	guest->size = top + align_up((leaves + 1) * PAGE_SIZE, granule);
@@ -225,12 +226,9 @@ int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges)
 static void drop(struct sim_guest *guest, const struct trace_segment *segments,
 		 uint32_t n)
 {
-	struct pvdma_track *t = &guest->track;
-
 	for (uint32_t i = 0; i < n; i++)
-		pvdma_track_drop(t, pvdma_track_granule(t, segments[i].addr),
-				 pvdma_track_last(t, segments[i].addr,
-						  segments[i].len));
+		pvdma_track_release(&guest->track, segments[i].addr,
+				    segments[i].len);
 }
 
 int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
@@ -264,9 +262,7 @@ void sim_guest_unmap(struct sim_guest *guest,
 
 bool sim_guest_holds(const struct sim_guest *guest, uint64_t granule)
 {
-	const atomic_t *word = pvdma_track_word(&guest->track, granule);
-
-	return word && atomic_read(word) & VIRTIO_PVDMA_W_COUNT;
+	return pvdma_track_held(&guest->track, granule);
 }
 
 void sim_guest_get_stats(const struct sim_guest *guest,

@@ -37,6 +37,7 @@ import sys
 
 MAGIC = 0x4D445650
 MAPPED, RESERVED, COUNT = 0x80000000, 0x30000000, 0x0FFFFFFF
+BLOCKS, BLOCK = 1 << 63, 16  # leaves of blocks; a block's granules
 T_INIT, T_LEAF, T_ATTACH, T_DETACH, T_MAP = 1, 2, 3, 4, 5
 ITEM = {T_INIT: 24, T_LEAF: 16, T_ATTACH: 16, T_MAP: 16, 6: 16, 7: 16}
 (R_OK, R_IOERR, R_UNSUPP, R_INVAL, R_RANGE, R_NOENT, R_STATE, R_QUOTA, R_LIMIT,
@@ -92,6 +93,11 @@ def write(address, data):
 def fetch_or(address, bits):
     return getattr(ATOMIC, "__atomic_fetch_or_4")(
         ctypes.c_void_p(address), ctypes.c_uint32(bits), 5)
+
+
+def fetch_and(address, bits):
+    return getattr(ATOMIC, "__atomic_fetch_and_4")(
+        ctypes.c_void_p(address), ctypes.c_uint32(bits & 0xFFFFFFFF), 5)
 
 
 def load(address):
@@ -214,14 +220,33 @@ class Device:
         at = self.leaves.get(granule >> 10)
         return None if at is None else at + 4 * (granule & 1023)
 
+    def block_word(self, granule):
+        block = granule // BLOCK
+        at = self.leaves.get(BLOCKS | block >> 10)
+        return None if at is None else at + 4 * (block & 1023)
+
+    def words(self, granule):
+        """Those that can hold a granule."""
+        both = (self.word(granule), self.block_word(granule))
+        return [word for word in both if word is not None]
+
+    def mark(self, granule):
+        """The granule is mapped, and its block if all of it is."""
+        word, block = self.word(granule), self.block_word(granule)
+        if word is not None:
+            fetch_or(word, MAPPED)
+        first = granule // BLOCK * BLOCK
+        if block is not None and all(g in self.mapped for g in range(first, first + BLOCK)):
+            fetch_or(block, MAPPED)
+
     def detach(self, endpoint):
         if endpoint not in self.attached:
             return R_STATE, 0, 0
         self.attached.discard(endpoint)
         if not self.attached:
             for granule in list(self.mapped):
-                getattr(ATOMIC, "__atomic_fetch_and_4")(
-                    ctypes.c_void_p(self.word(granule)), ctypes.c_uint32(~MAPPED & 0xFFFFFFFF), 5)
+                for word in self.words(granule):
+                    fetch_and(word, ~MAPPED)
             self.mapped.clear()
         return R_OK, 0, 0
 
@@ -237,16 +262,16 @@ class Device:
             if not count or flags:
                 return R_INVAL, i, 0
             for granule in range(first, first + count):
-                word = self.word(granule)
-                if word is None:
+                words = self.words(granule)
+                if not words:
                     return R_NOENT, i, 0
                 if self.memory.gpa(granule << shift, 1) is None:
                     return R_RANGE, i, 0
-                value = load(word)
-                if not value & COUNT:
+                values = [load(word) for word in words]
+                if not any(value & COUNT for value in values):
                     self.violation(f"DRV-MAP-1: granule {granule:#x} is not held")
-                if value & RESERVED:
-                    self.violation(f"DRV-TABLE-1: word {value:#x}")
+                if any(value & RESERVED for value in values):
+                    self.violation(f"DRV-TABLE-1: words {values}")
                 if granule in want:
                     self.count("duplicates")
                 want.append(granule)
@@ -257,7 +282,8 @@ class Device:
                 return R_QUOTA, 0, 0
         for granule in new:
             self.mapped[granule] = True
-            fetch_or(self.word(granule), MAPPED)
+        for granule in want:
+            self.mark(granule)
         self.count("mapped", len(new))
         self.mapped_peak = max(self.mapped_peak, len(self.mapped) << shift)
         if self.evicting:
@@ -270,15 +296,20 @@ class Device:
         for granule in list(self.mapped):
             if granule in keep:
                 continue
-            word = self.word(granule)
-            old = load(word)
-            if old & COUNT:
-                continue
-            if exchange_if(word, old, old & ~MAPPED):
+            if self.claim(granule):
                 del self.mapped[granule]
                 self.count("evictions")
                 return True
         return False
+
+    def claim(self, granule):
+        """Takes MAPPED away from both words unless one is held (DEV-EVICT-1)."""
+        for word in self.words(granule):
+            old = load(word)
+            if old & COUNT or (old & MAPPED and not exchange_if(word, old, old & ~MAPPED)):
+                self.mark(granule)
+                return False
+        return True
 
 
 class Queue:

@@ -10,8 +10,8 @@
  *
  * First a duel: all fight for a handful of granules that the agent maps and
  * evicts as fast as it can, so that holds fall between its steps. Then traffic:
- * transfers of several granules, a quota of a fraction of what they use, so
- * that every other request evicts.
+ * transfers of several granules, some so large that they hold whole blocks, a
+ * quota of a fraction of what they use, so that every other request evicts.
  *
  * DEV-EVICT-1: Before it unmaps a granule, the device MUST clear MAPPED by a
  * compare-exchange that expects a count of zero; if the exchange fails because
@@ -35,7 +35,9 @@
 #define MEMORY	      MB(1)   /* 256 granules */
 #define QUOTA	      KB(640) /* 160 of them at once */
 #define MAX_COUNT     4	      /* granules of one transfer */
-#define LOOKS	      8	      /* of the device in one transfer */
+#define LARGE_COUNT   32      /* of a large one */
+#define BLOCK	      VIRTIO_PVDMA_BLOCK_GRANULES
+#define LOOKS	      8 /* of the device in one transfer */
 
 /* A virtqueue of one request, by other means. */
 struct cpu {
@@ -93,25 +95,56 @@ static void be_device(struct cpu *cpu, uint64_t first, uint32_t count)
 
 		must(guest_in_iommu(&g, granule),
 		     "a granule that is held lost its mapping");
-		must(guest_look(&g, granule) & VIRTIO_PVDMA_W_MAPPED ||
-			     guest_in_iommu(&g, granule),
-		     "a held word lost MAPPED and the granule its mapping");
+	}
+}
+
+/* Is the granule at @at held by its block, in a transfer up to @end? */
+static bool by_block(uint64_t at, uint64_t end)
+{
+	return at % BLOCK == 0 && end - at >= BLOCK;
+}
+
+/* Holds all; true if all is mapped. */
+static bool hold(uint64_t first, uint32_t count)
+{
+	uint64_t at = first, end = first + count;
+	bool mapped = true;
+	uint32_t old;
+
+	while (at < end) {
+		bool block = by_block(at, end);
+
+		old = block ? guest_hold_block(&g, at / BLOCK) :
+			      guest_hold(&g, at);
+		old = le32toh(old);
+		mapped &= (old & VIRTIO_PVDMA_W_MAPPED) != 0;
+		if (!block && !(old & VIRTIO_PVDMA_W_REFERENCED))
+			guest_touch(&g, at);
+		at += block ? BLOCK : 1;
+	}
+	return mapped;
+}
+
+static void drop(uint64_t first, uint32_t count)
+{
+	uint64_t at = first, end = first + count;
+
+	while (at < end) {
+		if (by_block(at, end)) {
+			guest_drop_block(&g, at / BLOCK);
+			at += BLOCK;
+		} else {
+			guest_drop(&g, at++);
+		}
 	}
 }
 
 static void transfer(struct cpu *cpu)
 {
-	uint32_t count = 1 + pick(cpu, MAX_COUNT);
-	uint64_t first = pick(cpu, (uint32_t)(MEMORY >> 12) - 2 * MAX_COUNT);
-	bool mapped = true;
+	uint32_t count = 1 + pick(cpu, pick(cpu, 8) ? MAX_COUNT : LARGE_COUNT);
+	uint64_t first = pick(cpu, (uint32_t)(MEMORY >> 12) - LARGE_COUNT - 2);
+	bool mapped = hold(first, count);
 
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t old = le32toh(guest_hold(&g, first + i));
-
-		mapped &= (old & VIRTIO_PVDMA_W_MAPPED) != 0;
-		if (!(old & VIRTIO_PVDMA_W_REFERENCED))
-			guest_touch(&g, first + i);
-	}
 	cpu->transfers++;
 	if (mapped) {
 		cpu->hits++;
@@ -127,8 +160,7 @@ static void transfer(struct cpu *cpu)
 	}
 	if (mapped)
 		be_device(cpu, first, count);
-	for (uint32_t i = 0; i < count; i++)
-		guest_drop(&g, first + i);
+	drop(first, count);
 }
 
 /* Misses are left alone: it is the hits that must be true. */
@@ -249,6 +281,7 @@ int main(void)
 				.shift = 12,
 			});
 	guest_boot(&g);
+	guest_boot_blocks(&g);
 	start_cpus();
 	fight();
 	end = now() + SECONDS;

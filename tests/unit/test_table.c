@@ -38,7 +38,15 @@ struct fixture {
 	struct table *table;
 	uint8_t *mem;
 	int fd;
+	uint64_t mapped_first, mapped_end; /* what the books say is mapped */
 };
+
+static bool is_mapped(void *userdata, uint64_t first, uint64_t count)
+{
+	const struct fixture *f = userdata;
+
+	return first >= f->mapped_first && first + count <= f->mapped_end;
+}
 
 static int leaving(const struct memory_region *region, void *userdata)
 {
@@ -61,9 +69,10 @@ static int setup(void **state)
 	    state_new(sizeof(struct table_root), sizes, &f.state) < 0)
 		return -1;
 	table_root_init(state_root(f.state), 12, 3);
-	if (table_new(f.state, state_root(f.state), f.memory, &f.table) < 0)
+	if (table_new(f.state, state_root(f.state), f.memory, is_mapped, &f,
+		      &f.table) < 0)
 		return -1;
-	table_set_writable(f.table, true, NULL, NULL);
+	table_set_writable(f.table, true);
 	return memory_add(f.memory, &f, BASE, SIZE, f.fd, 0, RW, NULL);
 }
 
@@ -271,7 +280,7 @@ static void test_not_writable(void **state)
 	assert_true(table_is_writable(f->table));
 	assert_int_equal(put(f, 1, 0), 0);
 	set(f, 0, 0, MAPPED | REFERENCED);
-	table_set_writable(f->table, false, NULL, NULL);
+	table_set_writable(f->table, false);
 	assert_false(table_is_writable(f->table));
 	table_set_mapped(f->table, 1024, 8);
 	table_clear_mapped(f->table, 1024, 8);
@@ -284,26 +293,121 @@ static void test_not_writable(void **state)
 	assert_true(table_is_writable(f->table));
 }
 
-static bool is_mapped(void *userdata, uint64_t granule)
-{
-	return granule == *(const uint64_t *)userdata;
-}
-
 /* What could not be written is made up for. */
 static void test_stale(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t mapped = 1024 + 3;
 
 	assert_int_equal(put(f, 1, 0), 0);
 	set(f, 0, 2, MAPPED | 1);
 	set(f, 0, 3, MAPPED | 1);
-	table_set_writable(f->table, false, NULL, NULL);
+	table_set_writable(f->table, false);
 	table_clear_mapped(f->table, 1024 + 2, 1);
 	assert_int_equal(get(f, 0, 2), MAPPED | 1);
-	table_set_writable(f->table, true, is_mapped, &mapped);
+	f->mapped_first = 1024 + 3;
+	f->mapped_end = 1024 + 4;
+	table_set_writable(f->table, true);
 	assert_int_equal(get(f, 0, 2), 1);
 	assert_int_equal(get(f, 0, 3), MAPPED | 1);
+}
+
+#define BLOCKS VIRTIO_PVDMA_LEAF_BLOCKS
+
+/* Leaf 1 in page 0, its blocks' in page 1, and [first, end) mapped. */
+static void put_blocks(struct fixture *f, uint64_t first, uint64_t end)
+{
+	assert_int_equal(put(f, 1, 0), 0);
+	assert_int_equal(put(f, BLOCKS | 0, 1), 0);
+	f->mapped_first = first;
+	f->mapped_end = end;
+}
+
+/* DEV-TABLE-2: a block is marked while all of it is mapped, and only then. */
+static void test_blocks_mapped(void **state)
+{
+	struct fixture *f = *state;
+
+	put_blocks(f, 1024 + 8, 1024 + 56);
+	table_set_mapped(f->table, 1024 + 8, 48);
+	assert_int_equal(get(f, 1, 64), 0);
+	assert_int_equal(get(f, 1, 65), MAPPED);
+	assert_int_equal(get(f, 1, 66), MAPPED);
+	assert_int_equal(get(f, 1, 67), 0);
+	/* what lacks comes */
+	f->mapped_end += 8;
+	table_set_mapped(f->table, 1024 + 56, 8);
+	assert_int_equal(get(f, 1, 67), MAPPED);
+	/* a part goes: no block that it touches is whole any more */
+	assert_true(table_claim(f->table, 1024 + 20, 20));
+	assert_int_equal(get(f, 1, 65), 0);
+	assert_int_equal(get(f, 1, 66), 0);
+	assert_int_equal(get(f, 1, 67), MAPPED);
+	assert_int_equal(get(f, 0, 19), MAPPED);
+	table_clear_mapped(f->table, 1024 + 60, 1);
+	assert_int_equal(get(f, 1, 67), 0);
+}
+
+/*
+ * DEV-EVICT-1, DEV-EVICT-2: a block that is held keeps each of its granules,
+ * whether it is marked or not; and all that was cleared is set again.
+ */
+static void test_blocks_claim(void **state)
+{
+	struct fixture *f = *state;
+
+	put_blocks(f, 1024, 1024 + 64);
+	table_set_mapped(f->table, 1024, 64);
+	set(f, 1, 66, MAPPED | 1);
+	assert_false(table_claim(f->table, 1024, 64));
+	assert_false(table_claim(f->table, 1024 + 47, 1));
+	for (uint32_t i = 0; i < 64; i++)
+		assert_int_equal(get(f, 0, i), MAPPED);
+	for (uint32_t i = 64; i < 68; i++)
+		assert_int_equal(get(f, 1, i) & MAPPED, MAPPED);
+	set(f, 1, 66, 1);
+	assert_false(table_claim(f->table, 1024 + 32, 1));
+	assert_true(table_any_held(f->table, 1024 + 32, 1));
+	assert_false(table_any_held(f->table, 1024 + 48, 16));
+	set(f, 1, 66, 0);
+	/* held by a granule's own word */
+	set(f, 0, 40, MAPPED | 1);
+	assert_false(table_claim(f->table, 1024, 64));
+	assert_int_equal(get(f, 1, 64), MAPPED);
+	set(f, 0, 40, MAPPED);
+	assert_true(table_claim(f->table, 1024, 64));
+	for (uint32_t i = 64; i < 68; i++)
+		assert_int_equal(get(f, 1, i), 0);
+}
+
+static void test_blocks_referenced(void **state)
+{
+	struct fixture *f = *state;
+
+	put_blocks(f, 1024, 1024 + 64);
+	set(f, 1, 65, MAPPED | REFERENCED);
+	assert_false(table_test_and_clear_referenced(f->table, 1024, 16));
+	assert_true(table_test_and_clear_referenced(f->table, 1024 + 20, 1));
+	assert_false(table_test_and_clear_referenced(f->table, 1024 + 20, 1));
+}
+
+/* Either leaf will do for a MAP; stale marks of blocks go like others. */
+static void test_blocks_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put(f, BLOCKS | 0, 1), 0);
+	assert_true(table_covers(f->table, 1024, 3071));
+	f->mapped_first = 1024 + 16;
+	f->mapped_end = 1024 + 32;
+	set(f, 1, 64, MAPPED);
+	set(f, 1, 65, MAPPED);
+	table_set_writable(f->table, false);
+	table_clear_mapped(f->table, 1024, 1);
+	table_set_writable(f->table, true);
+	assert_int_equal(get(f, 1, 64), 0);
+	assert_int_equal(get(f, 1, 65), MAPPED);
+	/* beyond all memory */
+	assert_int_equal(put(f, BLOCKS | 1, 2), ERANGE);
 }
 
 static void test_many_leaves(void **state)
@@ -344,6 +448,10 @@ int main(void)
 		TEST(test_not_writable),
 		TEST(test_stale),
 		TEST(test_many_leaves),
+		TEST(test_blocks_mapped),
+		TEST(test_blocks_claim),
+		TEST(test_blocks_referenced),
+		TEST(test_blocks_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

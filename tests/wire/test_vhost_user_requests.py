@@ -241,6 +241,31 @@ class Table(Case):
         self.assertStatus(leaf(0, g.LEAVES + 4096), vu.INVAL)
         self.assertEqual(self.stats()["leaves"], 1)
 
+    def test_blocks(self):
+        """DEV-TABLE-2, DEV-EVICT-1: a block is marked, and held, as a whole."""
+        g = self.guest
+        g.ready()
+        page = g.leaf_page(1)
+
+        def word(block):
+            return g.memory.u32(page + 4 * block)
+
+        self.assertStatus(g.request(vu.T_LEAF, [struct.pack("<QQ", vu.LEAF_BLOCKS, page)]), vu.OK)
+        # 64 MiB of memory end with block 63; those of leaf 1 have none.
+        self.assertStatus(g.request(vu.T_LEAF, [struct.pack("<QQ", vu.LEAF_BLOCKS | 1, page)]),
+                          vu.RANGE)
+        g.memory.put_u32(page + 4 * 7, 1)
+        self.assertStatus(g.map((7 * vu.BLOCK - 4, vu.BLOCK + 8)), vu.OK)
+        self.assertEqual(word(7), vu.MAPPED | 1)
+        self.assertEqual((word(6), word(8)), (0, 0))
+        # what one word holds goes with none of its granules
+        self.assertStatus(g.unmap((7 * vu.BLOCK, 4)), vu.OK)
+        self.assertEqual(self.stats()["mapped_bytes"], (vu.BLOCK + 8) * GRANULE)
+        g.memory.put_u32(page + 4 * 7, vu.MAPPED)
+        self.assertStatus(g.unmap((7 * vu.BLOCK, 4)), vu.OK)
+        # (the last four lie in the next 2 MiB, and in a mapping of their own)
+        self.assertEqual((word(7), self.stats()["mapped_bytes"]), (0, 4 * GRANULE))
+
     def test_leaf_in_read_only_memory(self):
         """DEV-LEAF-1: not in writable guest memory."""
         g = self.guest

@@ -77,8 +77,15 @@ static inline void le32_add_cpu(__le32 *x, u32 add)
 	*x = cpu_to_le32(le32_to_cpu(*x) + add);
 }
 
-/* One-word accesses; a load orders what depends on it, as in the kernel. */
-#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+/*
+ * One-word accesses; a load orders what depends on it. The kernel's are plain
+ * accesses through volatile, which the thread sanitizer would not understand.
+ */
+#ifdef PVDMA_ENV_AS_KERNEL
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+#else
+#define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#endif
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
@@ -88,7 +95,7 @@ typedef struct {
 
 static inline u32 atomic_read(const atomic_t *v)
 {
-	return __atomic_load_n(&v->counter, __ATOMIC_RELAXED);
+	return READ_ONCE(v->counter);
 }
 
 static inline u32 atomic_fetch_add(int i, atomic_t *v)

@@ -27,6 +27,7 @@ struct pvdma {
 	bool taken; /* preemption is off */
 	bool gone;  /* no slot for anybody */
 	bool leaf[GRANULES / VIRTIO_PVDMA_LEAF_WORDS];
+	bool block_leaf[1]; /* enough for all blocks */
 	bool mapped[GRANULES];
 	int fail; /* of the next MAP */
 	u64 hole; /* address that is no memory */
@@ -73,16 +74,49 @@ static void device_leaf(const struct pvdma_msg *msg)
 		index = le64_to_cpu(msg->item[i].leaf.index);
 		assert_int_equal(le64_to_cpu(msg->item[i].leaf.addr),
 				 pvdma_track_leaf_addr(&pv.track, index));
-		pv.leaf[index] = true;
+		if (index & VIRTIO_PVDMA_LEAF_BLOCKS)
+			pv.block_leaf[index & ~VIRTIO_PVDMA_LEAF_BLOCKS] = true;
+		else
+			pv.leaf[index] = true;
 		pv.leaf_items++;
 	}
+}
+
+/* A word of a registered leaf, or NULL. */
+static atomic_t *device_word(enum pvdma_level level, u64 at)
+{
+	bool known = level == PVDMA_BLOCKS ?
+			     pv.block_leaf[at >> VIRTIO_PVDMA_LEAF_SHIFT] :
+			     pv.leaf[at >> VIRTIO_PVDMA_LEAF_SHIFT];
+
+	return known ? pvdma_track_word(&pv.track, level, at) : NULL;
+}
+
+/* DEV-TABLE-2 */
+static void device_set_mapped(u64 g)
+{
+	atomic_t *word = device_word(PVDMA_GRANULES, g);
+	atomic_t *block = device_word(PVDMA_BLOCKS, g / 16);
+	u64 i, whole = 0;
+
+	pv.mapped[g] = true;
+	for (i = 0; i < 16; i++)
+		whole += pv.mapped[g / 16 * 16 + i];
+	if (word)
+		atomic_or(VIRTIO_PVDMA_W_MAPPED, word);
+	if (block && whole == 16)
+		atomic_or(VIRTIO_PVDMA_W_MAPPED, block);
+}
+
+static bool is_held(const atomic_t *word)
+{
+	return word && atomic_read(word) & VIRTIO_PVDMA_W_COUNT;
 }
 
 static void device_map(const struct pvdma_msg *msg)
 {
 	u64 first, g, i, n = pvdma_encode_count(msg);
 	u32 count;
-	atomic_t *word;
 
 	assert_in_range(n, 1, pv.slot.max_items);
 	assert_int_equal(le32_to_cpu(msg->head.endpoint), ENDPOINT);
@@ -91,16 +125,13 @@ static void device_map(const struct pvdma_msg *msg)
 		count = le32_to_cpu(msg->item[i].range.count);
 		assert_true(count);
 		for (g = first; g < first + count; g++) {
-			/* DRV-LEAF-1: its leaf is registered before the MAP */
-			assert_true(pv.leaf[pvdma_track_leaf_of(g)]);
-			/* DRV-MAP-1: it is held */
-			word = pvdma_track_word(&pv.track, g);
-			assert_true(atomic_read(word) & VIRTIO_PVDMA_W_COUNT);
+			/* DRV-MAP-1: held, by a word whose leaf is registered
+			 * before the MAP (DRV-LEAF-1) */
+			assert_true(is_held(device_word(PVDMA_GRANULES, g)) ||
+				    is_held(device_word(PVDMA_BLOCKS, g / 16)));
 			pv.granules++;
-			if (pv.fail)
-				continue;
-			pv.mapped[g] = true;
-			atomic_or(VIRTIO_PVDMA_W_MAPPED, word);
+			if (!pv.fail)
+				device_set_mapped(g);
 		}
 	}
 }
@@ -143,17 +174,24 @@ static int teardown(void **state)
 
 static u32 count_of(u64 granule)
 {
-	atomic_t *word = pvdma_track_word(&pv.track, granule);
+	atomic_t *word = pvdma_track_word(&pv.track, PVDMA_GRANULES, granule);
 
 	return word ? atomic_read(word) & VIRTIO_PVDMA_W_COUNT : 0;
 }
 
+/* Of granules, and 16 for each of a block. */
 static u64 all_counts(void)
 {
 	u64 g, sum = 0;
+	atomic_t *word;
 
 	for (g = 0; g < GRANULES; g++)
 		sum += count_of(g);
+	for (g = 0; g < GRANULES / 16; g++) {
+		word = pvdma_track_word(&pv.track, PVDMA_BLOCKS, g);
+		if (word)
+			sum += 16 * (atomic_read(word) & VIRTIO_PVDMA_W_COUNT);
+	}
 	return sum;
 }
 
@@ -250,10 +288,51 @@ static void test_large(void **state)
 	(void)state;
 	assert_int_equal(map_one(PAGE(1000), PAGE(5000)), 0);
 	for (g = 1000; g < 6000; g++)
-		assert_true(pv.mapped[g] && count_of(g) == 1);
+		assert_true(pv.mapped[g] && pvdma_track_held(&pv.track, g));
 	assert_false(pv.mapped[999] || pv.mapped[6000]);
+	assert_int_equal(all_counts(), 5000);
 	pvdma_track_drop(&pv.track, 1000, 5999);
 	assert_int_equal(all_counts(), 0);
+}
+
+/*
+ * 512 KiB are some 40 words, whether they hit or miss; and each way of holding
+ * a part of it sees what the other one had mapped.
+ */
+static void test_blocks(void **state)
+{
+	struct pvdma_batch b;
+	u64 g;
+
+	(void)state;
+	assert_int_equal(map_one(PAGE(100), PAGE(128)), 0);
+	assert_int_equal(pv.granules, 128);
+	assert_int_equal(count_of(100), 1);
+	assert_int_equal(count_of(112), 0);
+	assert_true(pvdma_track_held(&pv.track, 112));
+	/* a new leaf is made with no slot in hand */
+	assert_int_equal(pv.runs, 2);
+
+	/* again: nobody is asked */
+	assert_int_equal(map_one(PAGE(100), PAGE(128)), 0);
+	assert_int_equal(pv.runs, 2);
+
+	/* a block that was mapped granule by granule */
+	for (g = 320; g < 336; g++)
+		assert_int_equal(map_one(PAGE(g), PAGE(1)), 0);
+	assert_int_equal(pv.runs, 18);
+	begin(&b);
+	assert_int_equal(pvdma_batch_hold(&b, PAGE(320), PAGE(16)), 0);
+	/* its leaf was known, so its word says that it is mapped */
+	assert_int_equal(b.hits, 16);
+	assert_int_equal(pvdma_batch_end(&b), 0);
+
+	/* granules of a block whose own leaf is new: asked for, and mapped */
+	assert_int_equal(map_one(PAGE(2048), PAGE(1024)), 0);
+	begin(&b);
+	assert_int_equal(pvdma_batch_hold(&b, PAGE(2050), PAGE(1)), 0);
+	assert_int_equal(pvdma_batch_end(&b), 0);
+	assert_int_equal(b.misses, 1);
 }
 
 /* DRV-REQ-2: a failed request fails the mapping, and nothing stays held. */
@@ -303,7 +382,7 @@ static void test_not_memory(void **state)
 	pv.hole = PAGE(2000);
 	assert_int_equal(map_one(PAGE(2000), 4096), -EINVAL);
 	/* refused before anything was made for it */
-	assert_null(pvdma_track_word(&pv.track, 2000));
+	assert_null(pvdma_track_word(&pv.track, PVDMA_GRANULES, 2000));
 	pv.peer = PAGE(7);
 	assert_int_equal(map_one(PAGE(6), 8192), -EREMOTEIO);
 	assert_int_equal(map_one(UINT64_MAX - 10, 100), -EINVAL);
@@ -361,6 +440,7 @@ int main(void)
 		TEST(test_failure),	  TEST(test_cancel),
 		TEST(test_not_memory),	  TEST(test_no_slot),
 		TEST(test_no_memory),	  TEST(test_leaf_between),
+		TEST(test_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

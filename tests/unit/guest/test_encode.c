@@ -160,15 +160,17 @@ static void test_granules(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(granules); i++)
-		assert_true(pvdma_encode_granule(msg, 2, granules[i]));
+		assert_true(pvdma_encode_granules(msg, 2, granules[i], 1));
 	assert_int_equal(pvdma_encode_count(msg), 2);
 	check_range(msg, 0, 8, 5);
 	check_range(msg, 1, 20, 2);
-	assert_int_equal(pvdma_encode_granules(msg), 7);
+	assert_int_equal(pvdma_encode_sum(msg), 7);
 
-	assert_false(pvdma_encode_granule(msg, 2, 30));
+	assert_false(pvdma_encode_granules(msg, 2, 30, 1));
+	/* a block: within, over, and beside what is there */
+	assert_true(pvdma_encode_granules(msg, 2, granules[0], 1));
 	assert_int_equal(pvdma_encode_count(msg), 2);
-	assert_true(pvdma_encode_granule(msg, 3, 30));
+	assert_true(pvdma_encode_granules(msg, 3, 30, 1));
 	check_range(msg, 2, 30, 1);
 }
 
@@ -178,11 +180,11 @@ static void test_granule_between(void **state)
 	struct pvdma_msg *msg = new_msg(VIRTIO_PVDMA_T_MAP, 0);
 
 	(void)state;
-	assert_true(pvdma_encode_granule(msg, 4, 10));
-	assert_true(pvdma_encode_granule(msg, 4, 12));
-	assert_true(pvdma_encode_granule(msg, 4, 11));
-	assert_true(pvdma_encode_granule(msg, 4, 11));
-	assert_int_equal(pvdma_encode_granules(msg), 3);
+	assert_true(pvdma_encode_granules(msg, 4, 10, 1));
+	assert_true(pvdma_encode_granules(msg, 4, 12, 1));
+	assert_true(pvdma_encode_granules(msg, 4, 11, 1));
+	assert_true(pvdma_encode_granules(msg, 4, 11, 1));
+	assert_int_equal(pvdma_encode_sum(msg), 3);
 	assert_int_equal(pvdma_encode_count(msg), 2);
 }
 
@@ -192,9 +194,9 @@ static void test_granule_overflow(void **state)
 	struct pvdma_msg *msg = new_msg(VIRTIO_PVDMA_T_MAP, 0);
 
 	(void)state;
-	assert_true(pvdma_encode_granule(msg, 2, 0));
+	assert_true(pvdma_encode_granules(msg, 2, 0, 1));
 	msg->item[0].range.count = cpu_to_le32(U32_MAX);
-	assert_true(pvdma_encode_granule(msg, 2, U32_MAX));
+	assert_true(pvdma_encode_granules(msg, 2, U32_MAX, 1));
 	assert_int_equal(pvdma_encode_count(msg), 2);
 	check_range(msg, 0, 0, U32_MAX);
 	check_range(msg, 1, U32_MAX, 1);
@@ -208,8 +210,9 @@ static void test_room(void **state)
 
 	(void)state;
 	for (i = 0; i < PVDMA_MSG_ITEMS; i++)
-		assert_true(pvdma_encode_granule(msg, PVDMA_MSG_ITEMS, 2 * i));
-	assert_false(pvdma_encode_granule(msg, PVDMA_MSG_ITEMS, 2 * i));
+		assert_true(
+			pvdma_encode_granules(msg, PVDMA_MSG_ITEMS, 2 * i, 1));
+	assert_false(pvdma_encode_granules(msg, PVDMA_MSG_ITEMS, 2 * i, 1));
 	assert_true((u8 *)&msg->head + pvdma_encode_bytes(msg) <=
 		    (u8 *)room + sizeof(room));
 }

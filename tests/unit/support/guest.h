@@ -4,7 +4,8 @@
  *
  * For unit, fuzz and stress tests: plain asserts, no test framework. The
  * guest's memory begins at 0 and lies in a memfd; the leaf of number N lies N
- * pages above guest_leaves().
+ * pages above guest_leaves(), the leaf of blocks of number N N pages above
+ * guest_block_leaves().
  */
 #ifndef PVDMA_TESTS_GUEST_H
 #define PVDMA_TESTS_GUEST_H
@@ -37,6 +38,7 @@ struct guest {
 	uint8_t *mem;
 	uint64_t size; /* bytes */
 	uint8_t shift;
+	bool blocks; /* leaves of blocks are registered */
 	unsigned int config_news;
 	unsigned int work_news;
 	uint16_t index;	 /* of the last answer */
@@ -135,6 +137,48 @@ static inline uint64_t guest_leaves(const struct guest *g)
 static inline uint32_t *guest_word(const struct guest *g, uint64_t granule)
 {
 	return (uint32_t *)(void *)(g->mem + guest_leaves(g)) + granule;
+}
+
+static inline uint64_t guest_blocks(const struct guest *g)
+{
+	return (guest_granules(g) + VIRTIO_PVDMA_BLOCK_GRANULES - 1) >>
+	       VIRTIO_PVDMA_BLOCK_SHIFT;
+}
+
+static inline uint64_t guest_block_leaf_count(const struct guest *g)
+{
+	return (guest_blocks(g) + VIRTIO_PVDMA_LEAF_WORDS - 1) >>
+	       VIRTIO_PVDMA_LEAF_SHIFT;
+}
+
+/* Below the leaves of granules. */
+static inline uint64_t guest_block_leaves(const struct guest *g)
+{
+	return guest_leaves(g) -
+	       guest_block_leaf_count(g) * VIRTIO_PVDMA_LEAF_SIZE;
+}
+
+static inline uint32_t *guest_block_word(const struct guest *g, uint64_t block)
+{
+	return (uint32_t *)(void *)(g->mem + guest_block_leaves(g)) + block;
+}
+
+static inline uint32_t guest_look_block(const struct guest *g, uint64_t block)
+{
+	return le32toh(
+		__atomic_load_n(guest_block_word(g, block), __ATOMIC_SEQ_CST));
+}
+
+static inline uint32_t guest_hold_block(const struct guest *g, uint64_t block)
+{
+	return __atomic_fetch_add(guest_block_word(g, block), 1,
+				  __ATOMIC_SEQ_CST);
+}
+
+static inline void guest_drop_block(const struct guest *g, uint64_t block)
+{
+	(void)__atomic_fetch_sub(guest_block_word(g, block), 1,
+				 __ATOMIC_SEQ_CST);
 }
 
 static inline uint32_t guest_look(const struct guest *g, uint64_t granule)
@@ -319,6 +363,20 @@ static inline void guest_boot(struct guest *g)
 	(void)status;
 }
 
+/* ... and its blocks. */
+static inline void guest_boot_blocks(struct guest *g)
+{
+	for (uint64_t i = 0; i < guest_block_leaf_count(g); i++) {
+		uint8_t status = guest_leaf_at(
+			g, VIRTIO_PVDMA_LEAF_BLOCKS | i,
+			guest_block_leaves(g) + i * VIRTIO_PVDMA_LEAF_SIZE);
+
+		assert(status == VIRTIO_PVDMA_R_OK);
+		(void)status;
+	}
+	g->blocks = true;
+}
+
 static inline void guest_work(struct guest *g)
 {
 	while (vm_work(g->vm))
@@ -369,6 +427,11 @@ static inline void guest_check(const struct guest *g, bool honest)
 	assert(pieces == entries && pieces == ledger_pieces(vm->ledger));
 	for (uint64_t i = 0; honest && i < guest_granules(g); i++) {
 		if (guest_look(g, i) & VIRTIO_PVDMA_W_MAPPED)
+			assert(ledger_find(vm->ledger, i) != LEDGER_NONE);
+		/* DEV-TABLE-2 */
+		if (g->blocks &&
+		    guest_look_block(g, i >> VIRTIO_PVDMA_BLOCK_SHIFT) &
+			    VIRTIO_PVDMA_W_MAPPED)
 			assert(ledger_find(vm->ledger, i) != LEDGER_NONE);
 	}
 }
