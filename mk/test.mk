@@ -86,6 +86,10 @@ $(BUILD)/tsan/stress/%: $(BUILD)/tsan/obj/tests/stress/%.o \
 
 -include tests/stress/Makefile.inc
 
+# --- the table's protocol under a model checker -----------------------------------
+
+MODEL := $(wildcard tests/model/check)
+
 # --- the bed: modules and end-to-end tests --------------------------------------
 
 MODULE_KERNELS := 6.1 6.12 7.3
@@ -100,6 +104,10 @@ SCRIPT_GROUP = $(if $(SCRIPT_TESTS),--group scripts:timeout=300 $(SCRIPT_TESTS))
 UNIT_GROUP = $(if $(UNIT_TESTS),--group unit:timeout=180 $(UNIT_TESTS))
 STRESS_GROUP = $(if $(STRESS_TESTS),--group stress:timeout=300 \
 	$(foreach t,$(STRESS_TESTS),'setarch -R $(t)'))
+# The hit path may take so many instructions, and no more.
+HITPATH_MOST := 45
+HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
+MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
 # $(call fuzz_group,seconds,names)
 fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
@@ -121,7 +129,7 @@ CHECK_LINT ?=
 unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan)
-check-build: all unit-build fuzz-build wire-build
+check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 
 # The build is a make of its own, because the machine may lack the compiler
 # until the set-up has run.
@@ -131,7 +139,7 @@ check: ## everything: installs what it needs, then all tests (about 30 minutes)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
-			$(STRESS_GROUP) $(WIRE_GROUP) \
+			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(WIRE_GROUP) \
 			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \
 		--stage $(MODULE_GROUP) \
@@ -142,6 +150,12 @@ check-unit: ## unit tests (ASan, UBSan), stress tests (TSan), scripts' own tests
 	$(Q)scripts/setup check
 	$(Q)$(MAKE) unit-build
 	$(Q)$(HARNESS) $(UNIT_GROUP) $(STRESS_GROUP) $(SCRIPT_GROUP)
+
+.PHONY: check-model
+check-model: ## the tracking table's protocol in all its states (spin)
+	$(Q)scripts/setup check
+	$(Q)mkdir -p $(BUILD)
+	$(Q)$(HARNESS) $(MODEL_GROUP)
 
 .PHONY: check-wire
 check-wire: ## wire tests against the agent with the null backend
@@ -169,6 +183,10 @@ fuzz: ## fuzz each target, or FUZZ=name, for FUZZ_TIME seconds (60)
 demo: ## a guest on a real disk and NIC with and without pvdma, side by side
 	$(Q)scripts/setup demo
 	$(Q)demo/run
+
+.PHONY: bench-hitpath
+bench-hitpath: $(BUILD)/bench/hitpath ## count the instructions of a mapping that hits
+	$(Q)tests/bench/hitpath
 
 .PHONY: bench
 bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas
