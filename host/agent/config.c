@@ -24,6 +24,7 @@
 #include "lib/log.h"
 #include "lib/macros.h"
 #include "lib/parse.h"
+#include "policy/policy.h"
 
 #define QUEUES_MAX 64
 #define RANGES_MAX 4096
@@ -143,9 +144,10 @@ static int set_policy(struct agent_config *config, const char *value,
 		      const char **why)
 {
 	(void)why;
-	if (strcmp(value, "clock") != 0)
-		return -EINVAL;
-	return replace_string(&config->policy, value);
+	for (const char *const *name = policy_names(); *name; name++)
+		if (strcmp(value, *name) == 0)
+			return replace_string(&config->policy, value);
+	return -EINVAL;
 }
 
 static int set_iommu(struct agent_config *config, const char *value,
@@ -320,8 +322,8 @@ static const struct option options[] = {
 	  false },
 	{ "fallback", "NAME", set_fallback,
 	  "without a guest driver: deny (default) or direct", false },
-	{ "policy", "NAME", set_policy, "who is evicted: clock (default)",
-	  false },
+	{ "policy", "NAME", set_policy,
+	  "who is evicted: clock (default) or slru", false },
 	{ "iommu", "SPEC", set_iommu,
 	  "type1 (default) or null[,entries=N][,bytes=SIZE]", false },
 	{ "device", "SPEC", set_device,
@@ -444,7 +446,7 @@ int config_finish(struct agent_config *config)
 	    (r = config_set(config, &nowhere, "name", "pvdma")) < 0)
 		return r;
 	if (!config->policy &&
-	    (r = config_set(config, &nowhere, "policy", "clock")) < 0)
+	    (r = config_set(config, &nowhere, "policy", policy_names()[0])) < 0)
 		return r;
 	config->vm.policy = config->policy;
 	if (!config->has_quota) {

@@ -58,7 +58,7 @@ static void unlink_victim(struct vm *vm, uint32_t extent,
 static void put_back(struct vm *vm, uint32_t extent)
 {
 	ledger_get(vm->ledger, extent)->flags &= ~LEDGER_VICTIM;
-	policy_inserted(vm->policy, extent);
+	policy_restored(vm->policy, extent);
 }
 
 static bool touches(const struct ledger_extent *e, const struct granules *keep,

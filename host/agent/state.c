@@ -30,11 +30,12 @@
 
 /*
  * How many slots there can be. Extents: 256 GiB in pieces of 4 KiB. Leaves:
- * 16 TiB of guest memory in granules of 4 KiB.
+ * 16 TiB of guest memory in granules of 4 KiB. Ghosts: as many as extents.
  */
 static const uint32_t pool_max[STATE_POOLS] = {
 	[STATE_EXTENTS] = 1u << 26,
 	[STATE_LEAVES] = 1u << 22,
+	[STATE_GHOSTS] = 1u << 26,
 };
 
 struct state_pool {

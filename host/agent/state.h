@@ -20,6 +20,7 @@ struct state;
 enum state_pool_id {
 	STATE_EXTENTS, /* ledger.c */
 	STATE_LEAVES,  /* table.c */
+	STATE_GHOSTS,  /* policy/ghosts.c */
 	STATE_POOLS,
 };
 

@@ -81,6 +81,13 @@ static bool env_referenced(void *userdata, uint32_t extent)
 					       e->count);
 }
 
+static uint64_t env_key(void *userdata, uint32_t extent)
+{
+	struct vm *vm = userdata;
+
+	return ledger_first(ledger_get(vm->ledger, extent));
+}
+
 /* What is picked for unmapping is on its way out, and no block has it. */
 static bool is_mapped(void *userdata, uint64_t first, uint64_t count)
 {
@@ -128,8 +135,10 @@ static int make_parts(struct vm *vm)
 	struct policy_env env = {
 		.node = env_node,
 		.test_and_clear_referenced = env_referenced,
+		.key = env_key,
 		.userdata = vm,
-		.root = vm->root->policy,
+		.root = &vm->root->policy,
+		.state = vm->state,
 	};
 	const char *policy = vm->config.policy;
 	int r;
@@ -157,6 +166,7 @@ static int make_state(struct vm *vm)
 	static const uint32_t slots[STATE_POOLS] = {
 		[STATE_EXTENTS] = sizeof(struct ledger_extent),
 		[STATE_LEAVES] = TABLE_SLOT_SIZE,
+		[STATE_GHOSTS] = GHOSTS_SLOT_SIZE,
 	};
 	int r;
 

@@ -36,7 +36,7 @@ struct vm_root {
 	struct table_root table;
 	struct quota quota;
 	struct mode_root mode;
-	uint32_t policy[POLICY_ROOT_WORDS];
+	struct policy_root policy;
 	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
 	struct vm_stats stats; /* only what counts up */
 	uint64_t features;     /* negotiated */

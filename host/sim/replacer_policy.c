@@ -4,12 +4,13 @@
  *
  * The default policy of host/agent/policy, asked as reclaim.c asks it, with
  * granules in the place of extents: this is what the policy alone is worth,
- * without extents and prefetch. Owns the policy, its nodes and its root.
+ * without extents and prefetch. Owns the policy, its nodes and its state.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "host/agent/policy/policy.h"
+#include "host/agent/state.h"
 #include "host/sim/replay.h"
 
 struct agent_policy {
@@ -17,7 +18,7 @@ struct agent_policy {
 	struct policy *policy;
 	struct policy_node *nodes; /* by granule */
 	uint8_t *referenced;	   /* by granule */
-	uint32_t root[POLICY_ROOT_WORDS];
+	struct state *state;	   /* its root is the policy's */
 };
 
 static struct policy_node *node_of(void *userdata, uint32_t granule)
@@ -25,6 +26,13 @@ static struct policy_node *node_of(void *userdata, uint32_t granule)
 	struct agent_policy *ap = userdata;
 
 	return &ap->nodes[granule];
+}
+
+static uint64_t key_of(void *userdata, uint32_t granule)
+{
+	const struct agent_policy *ap = userdata;
+
+	return replay_grid(ap->replay)->granules[granule];
 }
 
 static bool test_and_clear(void *userdata, uint32_t granule)
@@ -43,27 +51,39 @@ static void ap_done(void *self)
 	policy_free(ap->policy);
 	free(ap->nodes);
 	free(ap->referenced);
+	state_free(ap->state);
 	free(ap);
 }
 
 static int ap_init(const struct replay *replay, void **ret)
 {
+	static const uint32_t slots[STATE_POOLS] = {
+		[STATE_EXTENTS] = 8, /* none */
+		[STATE_LEAVES] = 8,  /* none */
+		[STATE_GHOSTS] = GHOSTS_SLOT_SIZE,
+	};
 	size_t n = (size_t)replay_grid(replay)->n_granules + 1;
 	struct agent_policy *ap = calloc(1, sizeof(*ap));
 	struct policy_env env = {
 		.node = node_of,
 		.test_and_clear_referenced = test_and_clear,
+		.key = key_of,
 		.userdata = ap,
 	};
 
 	if (!ap)
 		return -ENOMEM;
-	env.root = ap->root;
 	ap->replay = replay;
 	ap->nodes = calloc(n, sizeof(*ap->nodes));
 	ap->referenced = calloc(n, 1);
 	if (!ap->nodes || !ap->referenced ||
-	    policy_new(policy_names()[0], &env, &ap->policy)) {
+	    state_new(sizeof(*env.root), slots, &ap->state)) {
+		ap_done(ap);
+		return -ENOMEM;
+	}
+	env.root = state_root(ap->state);
+	env.state = ap->state;
+	if (policy_new(policy_names()[0], &env, &ap->policy)) {
 		ap_done(ap);
 		return -ENOMEM;
 	}

@@ -15,6 +15,7 @@
 static const uint32_t sizes[STATE_POOLS] = {
 	[STATE_EXTENTS] = sizeof(struct ledger_extent),
 	[STATE_LEAVES] = 32,
+	[STATE_GHOSTS] = 40,
 };
 
 struct fixture {

@@ -23,6 +23,7 @@ struct slot {
 static const uint32_t sizes[STATE_POOLS] = {
 	[STATE_EXTENTS] = sizeof(struct slot),
 	[STATE_LEAVES] = 32,
+	[STATE_GHOSTS] = 40,
 };
 
 static void test_root(void **unused)

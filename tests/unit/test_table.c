@@ -30,6 +30,7 @@
 static const uint32_t sizes[STATE_POOLS] = {
 	[STATE_EXTENTS] = 64,
 	[STATE_LEAVES] = TABLE_SLOT_SIZE,
+	[STATE_GHOSTS] = 40,
 };
 
 struct fixture {

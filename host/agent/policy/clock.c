@@ -13,21 +13,22 @@
 
 static uint32_t hand(const struct policy *policy)
 {
-	return policy->env.root[CLOCK_HAND] - 1;
+	return policy->env.root->words[CLOCK_HAND] - 1;
 }
 
 static void set_hand(struct policy *policy, uint32_t extent)
 {
-	policy->env.root[CLOCK_HAND] = extent + 1;
+	policy->env.root->words[CLOCK_HAND] = extent + 1;
 }
 
-static void clock_init(struct policy *policy)
+static int clock_init(struct policy *policy)
 {
 	(void)policy; /* an all-zero root is an empty ring */
+	return 0;
 }
 
 /* Puts @extent where the hand comes last. */
-static void clock_inserted(struct policy *policy, uint32_t extent)
+static void add(struct policy *policy, uint32_t extent)
 {
 	struct policy_node *node = policy_node(policy, extent);
 	uint32_t next = hand(policy);
@@ -42,6 +43,12 @@ static void clock_inserted(struct policy *policy, uint32_t extent)
 	node->prev = policy_node(policy, next)->prev;
 	policy_node(policy, node->prev)->next = extent;
 	policy_node(policy, next)->prev = extent;
+}
+
+static void clock_inserted(struct policy *policy, uint32_t extent, bool anew)
+{
+	(void)anew; /* its place is lost in any case */
+	add(policy, extent);
 }
 
 static void clock_removed(struct policy *policy, uint32_t extent)
@@ -61,7 +68,7 @@ static void clock_removed(struct policy *policy, uint32_t extent)
 static void clock_cold(struct policy *policy, uint32_t extent)
 {
 	clock_removed(policy, extent);
-	clock_inserted(policy, extent);
+	add(policy, extent);
 	set_hand(policy, extent);
 	(void)policy_referenced(policy, extent);
 }
@@ -76,7 +83,7 @@ static uint32_t clock_victim(struct policy *policy, uint32_t *steps)
 		uint32_t extent = hand(policy);
 
 		set_hand(policy, policy_node(policy, extent)->next);
-		if (--*steps >= *policy->count &&
+		if (--*steps >= policy_count(policy) &&
 		    policy_referenced(policy, extent))
 			continue;
 		return extent;

@@ -14,10 +14,9 @@
 
 #include "host/lib/macros.h"
 
-#define POLICY_ROOT_COUNT (POLICY_ROOT_WORDS - 1)
-
 static const struct policy_ops *const policies[] = {
 	&clock_policy,
+	&slru_policy,
 };
 
 const char *const *policy_names(void)
@@ -43,6 +42,7 @@ int policy_new(const char *name, const struct policy_env *env,
 {
 	const struct policy_ops *ops = find(name);
 	struct policy *policy;
+	int r;
 
 	if (!ops)
 		return -ENOENT;
@@ -51,28 +51,40 @@ int policy_new(const char *name, const struct policy_env *env,
 		return -ENOMEM;
 	policy->ops = ops;
 	policy->env = *env;
-	policy->count = &env->root[POLICY_ROOT_COUNT];
-	ops->init(policy);
+	ghosts_init(&policy->ghosts, env->state, &env->root->ghosts);
+	r = ops->init(policy);
+	if (r < 0) {
+		policy_free(policy);
+		return r;
+	}
 	*ret = policy;
 	return 0;
 }
 
 void policy_free(struct policy *policy)
 {
+	if (policy)
+		free(policy->derived);
 	free(policy);
 }
 
 void policy_inserted(struct policy *policy, uint32_t extent)
 {
-	policy->ops->inserted(policy, extent);
-	++*policy->count;
+	policy->ops->inserted(policy, extent, true);
+	policy->env.root->count++;
+}
+
+void policy_restored(struct policy *policy, uint32_t extent)
+{
+	policy->ops->inserted(policy, extent, false);
+	policy->env.root->count++;
 }
 
 void policy_removed(struct policy *policy, uint32_t extent)
 {
-	assert(*policy->count > 0);
+	assert(policy_count(policy) > 0);
 	policy->ops->removed(policy, extent);
-	--*policy->count;
+	policy->env.root->count--;
 }
 
 void policy_cold(struct policy *policy, uint32_t extent)
@@ -82,12 +94,12 @@ void policy_cold(struct policy *policy, uint32_t extent)
 
 uint32_t policy_victim(struct policy *policy, uint32_t *steps)
 {
-	if (*policy->count == 0)
+	if (policy_count(policy) == 0)
 		return POLICY_NONE;
 	return policy->ops->victim(policy, steps);
 }
 
 uint32_t policy_round(const struct policy *policy)
 {
-	return 2 * *policy->count;
+	return 3 * policy_count(policy);
 }

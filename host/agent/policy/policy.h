@@ -6,13 +6,16 @@
  * what is held. It is asked for victims one by one and told what became of
  * them. It names extents by their ledger index and keeps what it needs per
  * extent in struct policy_node, which lies in the ledger beside the extent, so
- * that all state stays in one place.
+ * that all state stays in one place. What it remembers of extents that are gone
+ * is bounded by a multiple of those that are there, so by the quota.
  */
 #ifndef PVDMA_AGENT_POLICY_H
 #define PVDMA_AGENT_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "host/agent/policy/ghosts.h"
 
 #define POLICY_NONE UINT32_MAX
 
@@ -22,24 +25,36 @@ struct policy_node {
 	uint32_t prev; /* ledger index */
 	uint32_t next; /* ledger index */
 	uint32_t data; /* the policy's own */
+	uint32_t time; /* the policy's own */
 };
 
+#define POLICY_ROOT_WORDS 1024
+
 /* What a policy keeps besides; it lies in the state, zero at first. */
-#define POLICY_ROOT_WORDS 8
+struct policy_root {
+	struct ghosts_root ghosts;
+	uint32_t count;			   /* extents that the policy knows */
+	uint32_t words[POLICY_ROOT_WORDS]; /* the policy's own */
+};
 
 /* What a policy may ask of the ledger and the table. */
 struct policy_env {
 	struct policy_node *(*node)(void *userdata, uint32_t extent);
 	/* True if the guest used the extent since the last such question. */
 	bool (*test_and_clear_referenced)(void *userdata, uint32_t extent);
+	/* By what an extent is known when it comes back: its first granule. */
+	uint64_t (*key)(void *userdata, uint32_t extent);
 	void *userdata;
-	uint32_t *root; /* POLICY_ROOT_WORDS words */
+	struct policy_root *root;
+	struct state *state; /* where ghosts lie */
 };
 
 struct policy_ops {
 	const char *name;
-	void (*init)(struct policy *policy);
-	void (*inserted)(struct policy *policy, uint32_t extent);
+	/* Makes what is derived from the root. 0 or -ENOMEM. */
+	int (*init)(struct policy *policy);
+	/* @anew: as policy_inserted(); or as policy_restored() */
+	void (*inserted)(struct policy *policy, uint32_t extent, bool anew);
 	void (*removed)(struct policy *policy, uint32_t extent);
 	void (*cold)(struct policy *policy, uint32_t extent);
 	uint32_t (*victim)(struct policy *policy, uint32_t *steps);
@@ -60,6 +75,9 @@ const char *const *policy_names(void);
 /* An extent was mapped; or it was unmapped, or picked to be. */
 void policy_inserted(struct policy *policy, uint32_t extent);
 void policy_removed(struct policy *policy, uint32_t extent);
+
+/* An extent that was picked stays mapped after all: it was not used for that. */
+void policy_restored(struct policy *policy, uint32_t extent);
 
 /* The guest does not need the extent any longer (RELEASE). */
 void policy_cold(struct policy *policy, uint32_t extent);

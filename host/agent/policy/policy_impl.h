@@ -10,8 +10,14 @@
 struct policy {
 	const struct policy_ops *ops;
 	struct policy_env env;
-	uint32_t *count; /* extents; the last word of the root */
+	struct ghosts ghosts;
+	void *derived; /* by init() from the root; freed with the policy */
 };
+
+static inline uint32_t policy_count(const struct policy *policy)
+{
+	return policy->env.root->count;
+}
 
 static inline struct policy_node *policy_node(const struct policy *policy,
 					      uint32_t extent)
@@ -26,6 +32,7 @@ static inline bool policy_referenced(const struct policy *policy,
 						     extent);
 }
 
-extern const struct policy_ops clock_policy;
+extern const struct policy_ops clock_policy; /* second chance */
+extern const struct policy_ops slru_policy;  /* segmented LRU */
 
 #endif

@@ -422,7 +422,7 @@ static inline void guest_check(const struct guest *g, bool honest)
 		n++;
 	}
 	assert(n == ledger_extents(vm->ledger));
-	assert(n == vm->root->policy[POLICY_ROOT_WORDS - 1]);
+	assert(n == vm->root->policy.count);
 	assert(bytes == vm->root->quota.charged && bytes == in_iommu);
 	assert(pieces == entries && pieces == ledger_pieces(vm->ledger));
 	for (uint64_t i = 0; honest && i < guest_granules(g); i++) {
