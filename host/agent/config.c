@@ -323,7 +323,7 @@ static const struct option options[] = {
 	{ "fallback", "NAME", set_fallback,
 	  "without a guest driver: deny (default) or direct", false },
 	{ "policy", "NAME", set_policy,
-	  "who is evicted: clock (default) or slru", false },
+	  "who is evicted: reuse (default), clock or slru", false },
 	{ "iommu", "SPEC", set_iommu,
 	  "type1 (default) or null[,entries=N][,bytes=SIZE]", false },
 	{ "device", "SPEC", set_device,

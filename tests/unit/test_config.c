@@ -67,7 +67,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->vm.granule_shift, 16);
 	assert_int_equal(config->vm.strategy, VIRTIO_PVDMA_S_ON_DEMAND);
 	assert_int_equal(config->vm.fallback, VM_FALLBACK_DENY);
-	assert_string_equal(config->vm.policy, "clock");
+	assert_string_equal(config->vm.policy, "reuse");
 	assert_int_equal(config->vm.num_queues, 2);
 	assert_int_equal(config->vm.max_ranges, 256);
 	assert_int_equal(config->socket_mode, 0600);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/agent/policy/life.h"
 #include "host/agent/policy/policy.h"
 #include "host/agent/state.h"
 #include "host/lib/macros.h"
@@ -136,9 +137,10 @@ static void test_names(void **state)
 	struct policy *policy;
 
 	(void)state;
-	assert_string_equal(names[0], "clock");
-	assert_string_equal(names[1], "slru");
-	assert_null(names[2]);
+	assert_string_equal(names[0], "reuse");
+	assert_string_equal(names[1], "clock");
+	assert_string_equal(names[2], "slru");
+	assert_null(names[3]);
 	assert_int_equal(policy_new("belady", &env, &policy), -ENOENT);
 	policy_free(NULL);
 }
@@ -398,6 +400,141 @@ static void test_slru_share(void **state)
 	end(&f);
 }
 
+/* --- by reuse --- */
+
+/* Misses of a loop over @length extents that goes round @rounds times. */
+static uint32_t loop(struct fixture *f, uint32_t length, uint32_t quota,
+		     uint32_t rounds)
+{
+	uint32_t misses = 0;
+
+	for (uint32_t i = 0; i < rounds * length; i++)
+		misses += use(f, i % length, quota);
+	return misses;
+}
+
+/* The optimum misses (length - quota) of (length - 1) uses; LRU all. */
+static void test_reuse_loops(void **state)
+{
+	static const uint32_t lengths[] = { 150, 200, 260, 400, 1000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		uint32_t n = lengths[i], least = n, misses;
+		struct fixture f;
+
+		start(&f, "reuse");
+		least += 29 * n * (n - 128) / (n - 1);
+		misses = loop(&f, n, 128, 30);
+		assert_true(misses >= least);
+		assert_true((double)misses < 1.25 * least);
+		end(&f);
+	}
+}
+
+/* Pages that are used often survive others that come once. */
+static void test_reuse_scan(void **state)
+{
+	struct fixture f;
+	uint32_t misses = 0;
+
+	(void)state;
+	start(&f, "reuse");
+	srand(3);
+	for (uint32_t i = 0; i < 20000; i++) {
+		(void)use(&f, 100 + i % 900, 128);
+		misses += use(&f, (uint32_t)rand() % 96, 128);
+	}
+	/* CLOCK misses 8,000 of these 20,000 */
+	assert_true(misses < 2000);
+	end(&f);
+}
+
+/* What it learnt in a loop does not harm what follows. */
+static void test_reuse_adapts(void **state)
+{
+	uint32_t misses[2] = { 0, 0 };
+	struct fixture f;
+
+	(void)state;
+	for (int clock = 0; clock < 2; clock++) {
+		start(&f, clock ? "clock" : "reuse");
+		(void)loop(&f, 260, 128, 30);
+		srand(9);
+		/* a window that moves: the best is to keep what is recent */
+		for (uint32_t i = 0; i < 40000; i++)
+			misses[clock] += use(
+				&f, (i / 20 + (uint32_t)rand() % 100) % EXTENTS,
+				128);
+		end(&f);
+	}
+	assert_true(misses[0] < misses[1] + misses[1] / 10);
+}
+
+/* Who knows nothing ranks like LRU. */
+static void test_life_prior(void **state)
+{
+	struct life_root life = { 0 };
+	float hazards[LIFE_BINS], worths[LIFE_BINS];
+
+	(void)state;
+	life_hazards(&life, NULL, hazards);
+	life_worths(hazards, worths);
+	for (uint32_t i = 1; i < LIFE_BINS; i++) {
+		assert_true(worths[i] > 0);
+		assert_true(worths[i] < worths[i - 1]);
+	}
+}
+
+/* Who saw a loop knows that its end draws near. */
+static void test_life_loop(void **state)
+{
+	struct life_root life = { 0 };
+	float hazards[LIFE_BINS], worths[LIFE_BINS];
+	uint32_t end_bin = life_bin(1000);
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		life_passed(&life, 0, end_bin);
+		life_used(&life, end_bin);
+	}
+	life_hazards(&life, NULL, hazards);
+	life_worths(hazards, worths);
+	for (uint32_t i = 16; i < end_bin; i++)
+		assert_true(worths[i] < worths[i + 1]);
+	assert_true(worths[end_bin + 1] < worths[end_bin]);
+	life_halve(&life);
+	life_hazards(&life, NULL, hazards);
+	assert_true(hazards[end_bin] > 0.98F);
+}
+
+static void test_life_bins(void **state)
+{
+	uint32_t last = 0;
+
+	(void)state;
+	for (uint32_t age = 0; age < 100000; age++) {
+		uint32_t bin = life_bin(age);
+
+		assert_true(bin == last || bin == last + 1);
+		last = bin;
+	}
+	assert_int_equal(life_bin((1U << 24) - 1), LIFE_BINS - 1);
+	assert_int_equal(life_bin(UINT32_MAX), LIFE_BINS - 1);
+}
+
+/* No count overflows. */
+static void test_life_long(void **state)
+{
+	struct life_root life = { 0 };
+
+	(void)state;
+	for (uint32_t i = 0; i < (1U << 25); i++)
+		life_used(&life, 7);
+	assert_true(life.used[7] <= (1U << 28) + 16);
+	assert_true(life.used[7] >= 1U << 27);
+}
+
 /* --- ghosts --- */
 
 static void test_ghosts(void **state)
@@ -444,6 +581,13 @@ int main(void)
 		cmocka_unit_test(test_clock_cold),
 		cmocka_unit_test(test_slru_scan),
 		cmocka_unit_test(test_slru_share),
+		cmocka_unit_test(test_reuse_loops),
+		cmocka_unit_test(test_reuse_scan),
+		cmocka_unit_test(test_reuse_adapts),
+		cmocka_unit_test(test_life_prior),
+		cmocka_unit_test(test_life_loop),
+		cmocka_unit_test(test_life_bins),
+		cmocka_unit_test(test_life_long),
 		cmocka_unit_test(test_ghosts),
 	};
 

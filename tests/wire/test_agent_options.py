@@ -90,7 +90,7 @@ class CommandLine(Case):
                 ("granule", ("", "0", "1", "48K", "2K", "4M", "64 K"), "power of two from 4K"),
                 ("strategy", ("", "lazy", "on_demand", "On-Demand"), "on-demand"),
                 ("fallback", ("", "allow"), "deny"),
-                ("policy", ("", "lru", "Clock"), "clock (default) or slru"),
+                ("policy", ("", "lru", "Clock"), "reuse (default), clock or slru"),
                 ("iommu", ("", "type2", "null,", "null,x=1", "null,entries=0", "null,bytes=x",
                            "type1,entries=5", "null,entries"), "type1"),
                 ("queues", ("", "0", "65", "-1", "1.5"), "1 to 64"),

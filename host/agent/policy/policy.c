@@ -15,6 +15,7 @@
 #include "host/lib/macros.h"
 
 static const struct policy_ops *const policies[] = {
+	&reuse_policy,
 	&clock_policy,
 	&slru_policy,
 };

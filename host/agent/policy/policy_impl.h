@@ -33,6 +33,7 @@ static inline bool policy_referenced(const struct policy *policy,
 }
 
 extern const struct policy_ops clock_policy; /* second chance */
+extern const struct policy_ops reuse_policy; /* by ages at reuse, learnt */
 extern const struct policy_ops slru_policy;  /* segmented LRU */
 
 #endif
