@@ -25,9 +25,20 @@
 #define VIRTIO_PVDMA_F_UNMAP   0 /* UNMAP requests */
 #define VIRTIO_PVDMA_F_RELEASE 1 /* RELEASE requests */
 
-/* Strategies: what happens to a mapping after its last use */
-#define VIRTIO_PVDMA_S_ON_DEMAND  0 /* kept until evicted */
-#define VIRTIO_PVDMA_S_DIRECT_MAP 1 /* everything is mapped */
+/*
+ * Strategies: what happens to a granule's mapping after its last use. The lower
+ * the number, the stricter (SPEC.md, "Strategies").
+ */
+#define VIRTIO_PVDMA_S_SINGLE_USE 0 /* ends at once; each use is announced */
+#define VIRTIO_PVDMA_S_SHARED	  1 /* ends at once */
+#define VIRTIO_PVDMA_S_DEFERRED	  2 /* ends soon, many together */
+#define VIRTIO_PVDMA_S_ON_DEMAND  3 /* kept until evicted */
+#define VIRTIO_PVDMA_S_PERSISTENT 4 /* kept, and not evicted for others */
+#define VIRTIO_PVDMA_S_DIRECT_MAP 5 /* everything is mapped */
+#define VIRTIO_PVDMA_STRATEGIES	  6
+
+/* Does the driver end mappings by UNMAP under this strategy? */
+#define VIRTIO_PVDMA_S_IS_STRICT(s) ((s) <= VIRTIO_PVDMA_S_DEFERRED)
 
 #define VIRTIO_PVDMA_GRANULE_SHIFT_MIN 12 /* 4 KiB */
 #define VIRTIO_PVDMA_GRANULE_SHIFT_MAX 21 /* 2 MiB */

@@ -6,11 +6,12 @@
  * takes at its first miss and gives back when the misses are mapped.
  *
  * Theory of operation: a mapping counts up all its words first, of granules or
- * of whole blocks. Where MAPPED was set that is all. Where it was not, what the
- * word stands for goes straight into a MAP request (neighbours as one range),
- * and its leaf, if the host does not know it yet, into a LEAF request that
- * stands before it in the queue. The whole lot costs one kick and one wait,
- * unless it outgrows a request.
+ * of whole blocks. Where MAPPED was set that is all, unless the endpoint is
+ * attached as single-use (DRV-STRICT-2). Else what the word stands for goes
+ * straight into a MAP request (neighbours as one range), and its leaf, if the
+ * host does not know it yet, into a LEAF request that stands before it in the
+ * queue. The whole lot costs one kick and one wait, unless it outgrows a
+ * request.
  *
  * Invariants: a granule is in a request only while it is held (DRV-MAP-1); a
  * batch without a slot has no miss whose answer is still out.
@@ -75,7 +76,7 @@ static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 leaf, u64 addr)
 	return err ? err : pvdma_track_add_leaf(b->track, leaf, b->gfp);
 }
 
-/* Adds granules, held by a word of @leaf and not mapped, to the request. */
+/* Adds granules, held by a word of leaf @leaf, to the request. */
 static int pvdma_batch_add(struct pvdma_batch *b, u64 leaf, u64 granule, u32 n)
 {
 	u64 at = pvdma_track_leaf_addr(b->track, leaf);
@@ -144,7 +145,7 @@ static int pvdma_batch_hold_run(struct pvdma_batch *b, struct pvdma_run run,
 		n = min(end - at, VIRTIO_PVDMA_LEAF_WORDS -
 					  (at & (VIRTIO_PVDMA_LEAF_WORDS - 1)));
 		for (; n && !err; n--, at++, word++) {
-			if (likely(pvdma_track_hold(word)))
+			if (likely(pvdma_track_hold(word)) && !b->every)
 				b->hits += granules;
 			else
 				err = pvdma_batch_miss(b, run.level, at, addr);

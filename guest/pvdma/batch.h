@@ -20,6 +20,7 @@ struct pvdma_batch {
 	gfp_t gfp;  /* for leaves */
 	u32 hits;   /* granules found mapped */
 	u32 misses; /* granules asked for */
+	bool every; /* ask for all, mapped or not (single-use) */
 };
 
 static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,

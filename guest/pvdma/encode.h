@@ -37,9 +37,9 @@ void pvdma_encode_init(struct pvdma_msg *msg, u64 nonce_addr, u64 nonce);
 void pvdma_encode_attach(struct pvdma_msg *msg, u64 dma_mask, u8 strategy);
 
 /*
- * Add a leaf to LEAF, @n granules to MAP. What is there already is not added
- * twice; neighbours become one range, though two that grow towards each other
- * stay two, and may overlap. False where the request has @max items
+ * Add a leaf to LEAF, @n granules to MAP or UNMAP. What is there already is
+ * not added twice; neighbours become one range, though two that grow towards
+ * each other stay two, and may overlap. False where the request has @max items
  * and would need another one: then nothing has changed.
  */
 bool pvdma_encode_leaf(struct pvdma_msg *msg, u16 max, u64 leaf, u64 addr);
@@ -47,7 +47,7 @@ bool pvdma_encode_granules(struct pvdma_msg *msg, u16 max, u64 first, u32 n);
 
 u16 pvdma_encode_count(const struct pvdma_msg *msg);
 
-/* The granules that the items of a MAP name. */
+/* The granules that the items of a MAP or UNMAP name. */
 u64 pvdma_encode_sum(const struct pvdma_msg *msg);
 
 /* The bytes of head and items. */

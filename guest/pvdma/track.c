@@ -10,8 +10,8 @@
  * changed by dma mappings only (DRV-TABLE-1); MAPPED is the host's, except in
  * pvdma_track_forget(), which runs while the host does not.
  *
- * Locks: pvdma_track.lock around changes of a leaf's entry or a directory. No
- * allocation happens under it, for it is a raw lock (PREEMPT_RT).
+ * Locks: pvdma_track.lock around changes of a leaf's entry or of the directory.
+ * No allocation happens under it, for it is a raw lock (PREEMPT_RT).
  */
 #include "track.h"
 

@@ -24,9 +24,9 @@ enum pvdma_level {
 /*
  * The directory of the leaves of one level. leaf[n] leads to the words of leaf
  * n: it is where the word of granule, or block, 0 would be if the words of all
- * of them lay in a row, which saves the hit path to take the number apart. If
- * there is no leaf yet, it leads to one that stands for all of these, in which
- * nothing is ever mapped.
+ * of them lay in a row, which saves the hit path to take the number apart.
+ * Where there is no leaf yet, it leads to one that stands for all of these, in
+ * which nothing is ever mapped.
  *
  * No directory is freed before the table: whoever still has an older one finds
  * leaves that are good for ever, or none, and then asks again under the lock.
@@ -188,8 +188,8 @@ static inline atomic_t *pvdma_track_word(const struct pvdma_track *t,
 
 /*
  * Takes a hold; true if what the word stands for was mapped at that moment,
- * which it then stays until the hold is given up. Fully ordered: what is
- * done with the address afterwards cannot come before it.
+ * which it then stays until the hold is given up. The operation is fully
+ * ordered: what is done with the address afterwards cannot come before it.
  *
  * 2^28 holds of one granule would reach into the reserved bits. Each live
  * mapping stands in some device's ring with at least 8 bytes of address, so
@@ -218,6 +218,20 @@ static inline bool pvdma_track_unhold(atomic_t *word)
 		return false;
 	(void)atomic_fetch_sub_release(1, word);
 	return true;
+}
+
+/*
+ * The same, and how many holds are left; -1 if there was none. Who gets 0 may
+ * tell the host: to put a request into a queue is a release as well.
+ */
+static inline int pvdma_track_unhold_left(atomic_t *word)
+{
+	u32 old;
+
+	if (unlikely(!(atomic_read(word) & VIRTIO_PVDMA_W_COUNT)))
+		return -1;
+	old = atomic_fetch_sub_release(1, word);
+	return (old - 1) & VIRTIO_PVDMA_W_COUNT;
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "lib/macros.h"
 #include "lib/parse.h"
 #include "stats_json.h"
+#include "strategy.h"
 #include "vfio_user/vfio_user.h"
 #include "vhost/vhost.h"
 
@@ -147,9 +148,7 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		", \"quota\": %" PRIu64 ", \"granule\": %" PRIu64
 		", \"strategy\": \"%s\", \"fallback\": \"%s\", \"policy\": ",
 		config->vm.quota, UINT64_C(1) << config->vm.granule_shift,
-		config->vm.strategy == VIRTIO_PVDMA_S_DIRECT_MAP ?
-			"direct-map" :
-			"on-demand",
+		strategy_name(config->vm.strategy),
 		config->vm.fallback == VM_FALLBACK_DIRECT ? "direct" : "deny");
 	json_out_string(out, config->policy);
 	fprintf(out,

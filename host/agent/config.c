@@ -25,6 +25,7 @@
 #include "lib/macros.h"
 #include "lib/parse.h"
 #include "policy/policy.h"
+#include "strategy.h"
 
 #define QUEUES_MAX 64
 #define RANGES_MAX 4096
@@ -111,17 +112,8 @@ static int set_granule(struct agent_config *config, const char *value,
 static int set_strategy(struct agent_config *config, const char *value,
 			const char **why)
 {
-	static const char *const words[] = {
-		[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",
-		[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map",
-	};
-	size_t i;
-
 	(void)why;
-	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
-		return -EINVAL;
-	config->vm.strategy = (uint8_t)i;
-	return 0;
+	return strategy_parse(value, &config->vm.strategy);
 }
 
 static int set_fallback(struct agent_config *config, const char *value,
@@ -318,7 +310,8 @@ static const struct option options[] = {
 	{ "granule", "SIZE", set_granule,
 	  "unit of mapping, a power of two from 4K to 2M (default 64K)",
 	  false },
-	{ "strategy", "NAME", set_strategy, "on-demand (default) or direct-map",
+	{ "strategy", "NAME", set_strategy,
+	  "single-use, shared, deferred, on-demand (default), persistent or direct-map",
 	  false },
 	{ "fallback", "NAME", set_fallback,
 	  "without a guest driver: deny (default) or direct", false },

@@ -310,7 +310,7 @@ int config_finish_sockets(const struct agent_config *config)
 		r = -EINVAL;
 	}
 	if (!config->vhost.path && config->vhost.fd < 0 &&
-	    config->vm.strategy == VIRTIO_PVDMA_S_ON_DEMAND &&
+	    config->vm.strategy != VIRTIO_PVDMA_S_DIRECT_MAP &&
 	    config->vm.fallback == VM_FALLBACK_DENY) {
 		log_err("vhost-socket is not set: the guest's driver has no way "
 			"to ask for mappings; set it, or fallback=direct");

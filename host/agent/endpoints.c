@@ -81,13 +81,47 @@ int vm_endpoint_add(struct vm *vm, uint32_t endpoint)
 	return 0;
 }
 
+static bool persistent(const struct vm_endpoint *endpoint)
+{
+	return endpoint->present && endpoint->attached &&
+	       endpoint->strategy == VIRTIO_PVDMA_S_PERSISTENT;
+}
+
+uint8_t endpoints_strategy(const struct vm *vm, uint32_t id)
+{
+	return find_endpoint(vm, id)->strategy;
+}
+
+bool endpoints_strict(const struct vm *vm)
+{
+	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+		const struct vm_endpoint *endpoint = &vm->root->endpoints[i];
+
+		if (endpoint->present && endpoint->attached &&
+		    VIRTIO_PVDMA_S_IS_STRICT(endpoint->strategy))
+			return true;
+	}
+	return false;
+}
+
+/* An endpoint may have been the last one whose driver was persistent. */
+static void unkeep(struct vm *vm)
+{
+	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+		if (persistent(&vm->root->endpoints[i]))
+			return;
+	}
+	reclaim_unkeep(vm);
+}
+
 /* The last driver is gone: so is what was mapped for requests. */
 static int endpoint_detached(struct vm *vm)
 {
 	mode_update(vm);
-	if (count_endpoints(vm, true) > 0)
-		return 0;
-	return reclaim_end_requests(vm);
+	if (count_endpoints(vm, true) == 0)
+		return reclaim_end_requests(vm);
+	unkeep(vm);
+	return 0;
 }
 
 void vm_endpoint_remove(struct vm *vm, uint32_t endpoint)
@@ -107,27 +141,38 @@ void vm_endpoint_remove(struct vm *vm, uint32_t endpoint)
 	vm_notify_config(vm);
 }
 
-/* Strategies get stricter as their numbers get smaller. */
+/* Strategies get stricter as their numbers get smaller; the VM's is known. */
 static bool strategy_allowed(const struct vm *vm, uint8_t strategy)
 {
-	return strategy <= VIRTIO_PVDMA_S_DIRECT_MAP &&
-	       strategy <= vm->config.strategy;
+	return strategy <= vm->config.strategy;
 }
 
 int endpoints_attach(struct vm *vm, uint32_t id,
 		     const struct request_attach *attach)
 {
 	struct vm_endpoint *endpoint = find_endpoint(vm, id);
+	bool strict = endpoints_strict(vm), kept;
+	struct vm_endpoint before;
+	int r = 0;
 
 	if (!endpoint)
 		return VERDICT_NOENT;
 	if (!strategy_allowed(vm, attach->strategy))
 		return VERDICT_INVAL;
+	before = *endpoint;
+	kept = persistent(endpoint);
 	endpoint->strategy = attach->strategy;
 	endpoint->dma_mask = attach->dma_mask;
 	endpoint->attached = true;
+	/* From now on each granule can end by itself (DEV-STRICT-1). */
+	if (!strict && endpoints_strict(vm))
+		r = reclaim_coarse(vm);
+	if (r < 0)
+		*endpoint = before;
 	mode_update(vm);
-	return 0;
+	if (kept)
+		unkeep(vm);
+	return r;
 }
 
 int endpoints_detach(struct vm *vm, uint32_t id)

@@ -21,6 +21,12 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 		     const struct request_attach *attach);
 int endpoints_detach(struct vm *vm, uint32_t id);
 
+/* The strategy of an attached endpoint. */
+uint8_t endpoints_strategy(const struct vm *vm, uint32_t id);
+
+/* Is one attached whose driver ends mappings itself (VIRTIO_PVDMA_S_*)? */
+bool endpoints_strict(const struct vm *vm);
+
 /* None is attached any longer; nothing else happens. */
 void endpoints_forget(struct vm *vm);
 

@@ -37,6 +37,8 @@ enum ledger_flags {
 	LEDGER_VICTIM = 1u << 1,
 	/* Memory came to a held granule and could not be mapped. */
 	LEDGER_PARTIAL = 1u << 2,
+	/* A driver whose strategy is persistent asked for it. */
+	LEDGER_KEPT = 1u << 3,
 };
 
 struct ledger_extent {

@@ -49,7 +49,8 @@ static bool desired(const struct vm *vm)
 {
 	if (memory_size(vm->memory) == 0)
 		return false;
-	if (vm->config.strategy == VIRTIO_PVDMA_S_DIRECT_MAP)
+	if (vm->config.strategy == VIRTIO_PVDMA_S_DIRECT_MAP &&
+	    !endpoints_strict(vm))
 		return true;
 	return vm->config.fallback == VM_FALLBACK_DIRECT &&
 	       endpoints_unattached(vm);

@@ -2,9 +2,9 @@
 /*
  * mode.h - mapping all of the guest's memory, and going back from that
  *
- * Wanted with strategy direct-map always, and with fallback=direct as long as
- * an endpoint that is present has no driver that looks after it; each time only
- * if the quota covers all memory. The work is done in slices, so that the event
+ * Wanted with strategy direct-map unless a driver is strict, and with
+ * fallback=direct as long as an endpoint that is present has no driver that
+ * looks after it; each time only if the quota covers all memory. The work is done in slices, so that the event
  * loop stays responsive.
  */
 #ifndef PVDMA_AGENT_MODE_H

@@ -100,7 +100,8 @@ bool reclaim_pick(struct vm *vm, uint64_t bytes, uint64_t pieces,
 		if (extent == POLICY_NONE)
 			return false;
 		e = ledger_get(vm->ledger, extent);
-		if (mode_protects(vm, e) || touches(e, keep, n_keep))
+		if (mode_protects(vm, e) || touches(e, keep, n_keep) ||
+		    (!victims->kept_too && (e->flags & LEDGER_KEPT)))
 			continue;
 		if (!reclaim_take(vm, extent, victims))
 			vm->root->stats.evict_busy++;
@@ -182,6 +183,36 @@ int reclaim_evict(struct vm *vm, struct victims *victims,
 	}
 	victims_init(victims);
 	return ret;
+}
+
+int reclaim_coarse(struct vm *vm)
+{
+	struct victims victims;
+	uint32_t extent;
+	uint64_t at = 0;
+
+	victims_init(&victims);
+	while ((extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
+		const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+		at = ledger_end(e);
+		if (e->count > 1 && !mode_protects(vm, e))
+			(void)reclaim_take(vm, extent, &victims);
+	}
+	return reclaim_evict(vm, &victims, RECLAIM_OTHER);
+}
+
+void reclaim_unkeep(struct vm *vm)
+{
+	uint32_t extent;
+	uint64_t at = 0;
+
+	while ((extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
+		struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+		e->flags &= ~LEDGER_KEPT;
+		at = ledger_end(e);
+	}
 }
 
 void reclaim_restore(struct vm *vm, struct victims *victims)

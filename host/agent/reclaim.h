@@ -22,6 +22,7 @@ struct victims {
 	uint32_t extents;
 	uint64_t bytes;
 	uint64_t pieces; /* IOMMU mappings */
+	bool kept_too;	 /* set it to pick what is kept (persistent), too */
 };
 
 /* For what mappings end, as the statistics tell. */
@@ -33,8 +34,8 @@ enum reclaim_cause {
 void victims_init(struct victims *victims);
 
 /*
- * Picks extents that nobody holds, as the policy orders them, until @victims
- * have at least @bytes and @pieces; none that touches one of the @n_keep
+ * Picks extents that nobody holds and nothing keeps, as the policy orders them,
+ * until @victims have at least @bytes and @pieces; none that touches one of the @n_keep
  * sorted, disjoint ranges @keep (DEV-MAP-7). False: there are not as many, and
  * all that could be picked is in @victims.
  */
@@ -52,6 +53,15 @@ bool reclaim_take(struct vm *vm, uint32_t extent, struct victims *victims);
  */
 int reclaim_evict(struct vm *vm, struct victims *victims,
 		  enum reclaim_cause cause);
+
+/*
+ * Ends all extents of several granules that nobody holds; those that the mode
+ * protects stay. 0, or the first negative errno of the backend.
+ */
+int reclaim_coarse(struct vm *vm);
+
+/* Nothing is kept for a persistent driver any longer. */
+void reclaim_unkeep(struct vm *vm);
 
 /* Gives all victims back. */
 void reclaim_restore(struct vm *vm, struct victims *victims);

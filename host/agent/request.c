@@ -138,6 +138,22 @@ static uint64_t count_granules(const struct granules *ranges, size_t n)
 	return granules;
 }
 
+/* What a persistent driver asked for is not evicted for others. */
+static void keep_ranges(struct vm *vm, const struct granules *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t at = ranges[i].first;
+
+		while (at <= ranges[i].last) {
+			struct ledger_extent *e = ledger_get(
+				vm->ledger, ledger_find(vm->ledger, at));
+
+			e->flags |= LEDGER_KEPT;
+			at = ledger_end(e);
+		}
+	}
+}
+
 /* What cannot fail: the books, the words, the answer. */
 static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 		       const struct granules *ranges, size_t n)
@@ -145,6 +161,8 @@ static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 	struct vm_stats *stats = &vm->root->stats;
 
 	plan_commit(vm, plan, 0);
+	if (endpoints_strategy(vm, req->endpoint) == VIRTIO_PVDMA_S_PERSISTENT)
+		keep_ranges(vm, ranges, n);
 	for (size_t i = 0; i < n; i++)
 		table_set_mapped(vm->table, ranges[i].first,
 				 ranges[i].last - ranges[i].first + 1);
@@ -153,9 +171,20 @@ static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 	stats->map_present += count_granules(ranges, n) - plan->granules;
 }
 
+/*
+ * Granules of an extent at most. Where a driver is strict, one: an IOMMU
+ * mapping ends as a whole, and none may outlive its last use because a
+ * neighbour is held.
+ */
+static uint64_t map_window(const struct vm *vm)
+{
+	if (endpoints_strict(vm))
+		return 1;
+	return max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
+}
+
 static int request_map(struct vm *vm, struct request *req)
 {
-	uint64_t window = max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
 	const struct granules *ranges = vm->sorted;
 	uint64_t pos = 0, bytes = 0;
 	struct plan plan;
@@ -172,7 +201,7 @@ static int request_map(struct vm *vm, struct request *req)
 
 	/* What is not mapped already: the last allocation. */
 	plan_init(&plan);
-	r = plan_add(vm, &plan, ranges, n, window, &pos);
+	r = plan_add(vm, &plan, ranges, n, map_window(vm), &pos);
 
 	/* Room in the quota: picks victims and unmaps them. */
 	if (r == 0)

@@ -119,7 +119,7 @@ static int check_config(const struct vm_config *config)
 	    config->granule_shift > VIRTIO_PVDMA_GRANULE_SHIFT_MAX)
 		log_err("granules of 2^%u bytes: the least are 4 KiB (12), the largest 2 MiB (21)",
 			config->granule_shift);
-	else if (config->strategy > VIRTIO_PVDMA_S_DIRECT_MAP)
+	else if (config->strategy >= VIRTIO_PVDMA_STRATEGIES)
 		log_err("strategy %u is not known", config->strategy);
 	else if (config->num_queues == 0 || config->max_ranges == 0)
 		log_err("%u queues and %u ranges in a request: one of each is the least",
@@ -436,6 +436,8 @@ static bool shed(struct vm *vm)
 		if (!table_is_writable(vm->table))
 			return false;
 		victims_init(&victims);
+		/* The operator's word is above that of a persistent driver. */
+		victims.kept_too = true;
 		(void)reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
 		if (victims.extents == 0 ||
 		    reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0)

@@ -26,14 +26,14 @@ is answered with one line of JSON:
 """
 import argparse
 import array
-import ctypes
 import json
-import mmap
 import os
 import selectors
 import socket
 import struct
 import sys
+
+from guest_memory import Memory, exchange_if, fetch_and, fetch_or, load, read, write
 
 MAGIC = 0x4D445650
 MAPPED, RESERVED, COUNT = 0x80000000, 0x30000000, 0x0FFFFFFF
@@ -49,68 +49,6 @@ F_INDIRECT, F_PROTOCOL, F_VERSION_1 = 1 << 28, 1 << 30, 1 << 32
 P_MQ, P_REPLY_ACK, P_BACKEND_REQ, P_CONFIG, P_BACKEND_FD = (
     1 << 0, 1 << 3, 1 << 5, 1 << 9, 1 << 10)
 NEED_REPLY = 0x8
-
-ATOMIC = ctypes.CDLL("libatomic.so.1")
-for _name in ("__atomic_fetch_or_4", "__atomic_fetch_and_4", "__atomic_load_4"):
-    getattr(ATOMIC, _name).restype = ctypes.c_uint32
-
-
-class Memory:
-    """The guest's memory as QEMU announced it."""
-
-    def __init__(self):
-        self.regions = []
-
-    def set(self, regions, fds):
-        self.regions = []
-        for (gpa, size, uva, offset), fd in zip(regions, fds):
-            area = mmap.mmap(fd, size + offset)
-            base = ctypes.addressof(ctypes.c_char.from_buffer(area))
-            self.regions.append((gpa, size, uva, base + offset, area))
-            os.close(fd)
-
-    def _find(self, addr, size, start):
-        for region in self.regions:
-            if region[start] <= addr and addr + size <= region[start] + region[1]:
-                return region[3] + addr - region[start]
-        return None
-
-    def gpa(self, addr, size):
-        return self._find(addr, size, 0)
-
-    def uva(self, addr, size):
-        return self._find(addr, size, 2)
-
-
-def read(address, size):
-    return ctypes.string_at(address, size)
-
-
-def write(address, data):
-    ctypes.memmove(address, data, len(data))
-
-
-def fetch_or(address, bits):
-    return getattr(ATOMIC, "__atomic_fetch_or_4")(
-        ctypes.c_void_p(address), ctypes.c_uint32(bits), 5)
-
-
-def fetch_and(address, bits):
-    return getattr(ATOMIC, "__atomic_fetch_and_4")(
-        ctypes.c_void_p(address), ctypes.c_uint32(bits & 0xFFFFFFFF), 5)
-
-
-def load(address):
-    return getattr(ATOMIC, "__atomic_load_4")(ctypes.c_void_p(address), 5)
-
-
-def exchange_if(address, old, new):
-    """The one atomic step of an eviction."""
-    expected = ctypes.c_uint32(old)
-    call = getattr(ATOMIC, "__atomic_compare_exchange_4")
-    call.restype = ctypes.c_bool
-    return call(ctypes.c_void_p(address), ctypes.byref(expected),
-                ctypes.c_uint32(new), 5, 5)
 
 
 class Device:
@@ -177,6 +115,8 @@ class Device:
         if kind == T_LEAF:
             return self.leaf(items)
         if kind == T_ATTACH:
+            if items[0][8] > self.args.strategy:
+                self.violation(f"DRV-ATTACH-1: strategy {items[0][8]}")
             self.attached.add(endpoint)
             return R_OK, 0, 0
         if kind == T_DETACH:
@@ -593,7 +533,7 @@ def main():
     parser.add_argument("--control")
     parser.add_argument("--ask", nargs="+", metavar=("C", "COMMAND"))
     for name, value in (("magic", MAGIC), ("version", 1), ("granule-shift", 12),
-                        ("strategy", 0), ("queues", 2), ("max-ranges", 128),
+                        ("strategy", 3), ("queues", 2), ("max-ranges", 128),
                         ("vm-tag", 0x1234), ("quota", 1 << 30), ("endpoints", 1),
                         ("init-status", R_OK)):
         parser.add_argument(f"--{name}", type=number, default=value)

@@ -45,7 +45,7 @@ static void check(const struct agent_config *config)
 	must(config->vm.granule_shift >= VIRTIO_PVDMA_GRANULE_SHIFT_MIN &&
 		     config->vm.granule_shift <= VIRTIO_PVDMA_GRANULE_SHIFT_MAX,
 	     "granule");
-	must(config->vm.strategy <= VIRTIO_PVDMA_S_DIRECT_MAP, "strategy");
+	must(config->vm.strategy < VIRTIO_PVDMA_STRATEGIES, "strategy");
 	must(config->vm.num_queues >= 1 && config->vm.num_queues <= 64,
 	     "queues");
 	must(config->vm.max_ranges >= 1 && config->vm.max_ranges <= 4096,

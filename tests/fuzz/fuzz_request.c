@@ -273,7 +273,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				.size = PAGES * PAGE,
 				.quota = (uint64_t)get8(&in) * PAGE,
 				.shift = shifts[how % 4],
-				.strategy = how >> 2 & 1,
+				.strategy = how >> 2 & 1 ?
+						    VIRTIO_PVDMA_S_DIRECT_MAP :
+						    VIRTIO_PVDMA_S_PERSISTENT,
 				.fallback = how >> 3 & 1 ? VM_FALLBACK_DIRECT :
 							   VM_FALLBACK_DENY,
 				.entries_max = how >> 4 & 1 ? 12 : 0,

@@ -70,6 +70,7 @@ static void test_bad_config(void **state)
 	struct vm_config good = {
 		.quota = MB(1),
 		.granule_shift = 12,
+		.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
 		.policy = "clock",
 		.num_queues = 1,
 		.max_ranges = 1,
@@ -83,7 +84,7 @@ static void test_bad_config(void **state)
 	bad.granule_shift = 22;
 	refuse(bad);
 	bad = good;
-	bad.strategy = 2;
+	bad.strategy = VIRTIO_PVDMA_STRATEGIES;
 	refuse(bad);
 	bad = good;
 	bad.policy = "nothing";

@@ -88,7 +88,7 @@ class CommandLine(Case):
         for option, values, expected in (
                 ("quota", ("", "x", "-1", "1Q", "1KB", " 1", "99999999T"), "256M"),
                 ("granule", ("", "0", "1", "48K", "2K", "4M", "64 K"), "power of two from 4K"),
-                ("strategy", ("", "lazy", "on_demand", "On-Demand"), "on-demand"),
+                ("strategy", ("", "lazy", "on_demand", "On-Demand", "strict"), "single-use, shared, deferred"),
                 ("fallback", ("", "allow"), "deny"),
                 ("policy", ("", "lru", "Clock"), "reuse (default), clock or slru"),
                 ("iommu", ("", "type2", "null,", "null,x=1", "null,entries=0", "null,bytes=x",

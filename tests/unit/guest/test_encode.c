@@ -103,7 +103,7 @@ static void test_attach(void **state)
 		0,
 		0,
 		0,
-		1,
+		VIRTIO_PVDMA_S_DIRECT_MAP,
 		0,
 		0,
 		0,

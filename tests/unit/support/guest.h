@@ -24,12 +24,15 @@
 #include "host/agent/memory.h"
 #include "host/agent/vm.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/macros.h"
 #include "protocol/virtio_pvdma.h"
 
 #define GUEST_NONCE 0x1122334455667788ULL
-#define GUEST_RW    (IOMMU_READ | IOMMU_WRITE)
-#define KB(n)	    ((uint64_t)(n)*1024)
-#define MB(n)	    ((uint64_t)(n)*1024 * 1024)
+/* As struct guest_options.strategy: VIRTIO_PVDMA_S_SINGLE_USE, which is 0. */
+#define GUEST_SINGLE_USE 0xff
+#define GUEST_RW	 (IOMMU_READ | IOMMU_WRITE)
+#define KB(n)		 ((uint64_t)(n)*1024)
+#define MB(n)		 ((uint64_t)(n)*1024 * 1024)
 
 struct guest {
 	struct vm *vm;
@@ -49,7 +52,7 @@ struct guest_options {
 	uint64_t size;	/* bytes of memory */
 	uint64_t quota; /* bytes */
 	uint8_t shift;
-	uint8_t strategy;
+	uint8_t strategy; /* 0: on-demand; see GUEST_SINGLE_USE */
 	enum vm_fallback fallback;
 	uint64_t entries_max; /* of the null IOMMU; 0: no limit */
 	uint64_t bytes_max;   /* likewise */
@@ -73,12 +76,19 @@ static inline int guest_plug(struct guest *g, const void *source, uint64_t gpa,
 	return vm_memory_add(g->vm, source, gpa, size, g->fd, gpa, prot);
 }
 
+static inline uint8_t guest_strategy(const struct guest_options *o)
+{
+	if (o->strategy == GUEST_SINGLE_USE)
+		return VIRTIO_PVDMA_S_SINGLE_USE;
+	return o->strategy ? o->strategy : VIRTIO_PVDMA_S_ON_DEMAND;
+}
+
 static inline void guest_start(struct guest *g, const struct guest_options *o)
 {
 	struct vm_config config = {
 		.quota = o->quota,
 		.granule_shift = o->shift,
-		.strategy = o->strategy,
+		.strategy = guest_strategy(o),
 		.fallback = o->fallback,
 		.policy = "clock",
 		.num_queues = 2,
@@ -358,7 +368,9 @@ static inline void guest_boot(struct guest *g)
 		status = guest_leaf(g, i);
 		assert(status == VIRTIO_PVDMA_R_OK);
 	}
-	status = guest_attach(g, 0);
+	status = guest_attach_as(g, 0,
+				 min(g->vm->config.strategy,
+				     (uint8_t)VIRTIO_PVDMA_S_ON_DEMAND));
 	assert(status == VIRTIO_PVDMA_R_OK);
 	(void)status;
 }

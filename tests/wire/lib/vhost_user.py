@@ -40,6 +40,8 @@ PF_RESET_DEVICE, PF_MEM_SLOTS = 1 << 13, 1 << 15
 # pvdma: features, types, statuses, words
 F_UNMAP, F_RELEASE = 1 << 0, 1 << 1
 T_INIT, T_LEAF, T_ATTACH, T_DETACH, T_MAP, T_UNMAP, T_RELEASE = range(1, 8)
+(S_SINGLE_USE, S_SHARED, S_DEFERRED, S_ON_DEMAND, S_PERSISTENT,
+ S_DIRECT_MAP) = range(6)  # from strict to lax
 (OK, IOERR, UNSUPP, INVAL, RANGE, NOENT, STATE, QUOTA, LIMIT, BADMEM) = range(10)
 PENDING = 0xFF
 MAPPED, REFERENCED, COUNT = 0x80000000, 0x40000000, 0x0FFFFFFF
@@ -472,7 +474,7 @@ class Guest:
         items = [struct.pack("<QQ", i, self.leaf_page(i)) for i in indices]
         return self.request(T_LEAF, items)
 
-    def attach(self, endpoint=1, mask=(1 << 64) - 1, strategy=0, reserved=bytes(7)):
+    def attach(self, endpoint=1, mask=(1 << 64) - 1, strategy=S_ON_DEMAND, reserved=bytes(7)):
         return self.request(T_ATTACH, [struct.pack("<QB7s", mask, strategy, reserved)],
                             endpoint).status
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * strategy.c - the names of strategies
+ *
+ * Owns the table below. Locks: none. Not in a request's way.
+ */
+#include "host/agent/strategy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "host/lib/macros.h"
+#include "protocol/virtio_pvdma.h"
+
+static const char *const names[] = {
+	[VIRTIO_PVDMA_S_SINGLE_USE] = "single-use",
+	[VIRTIO_PVDMA_S_SHARED] = "shared",
+	[VIRTIO_PVDMA_S_DEFERRED] = "deferred",
+	[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",
+	[VIRTIO_PVDMA_S_PERSISTENT] = "persistent",
+	[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map",
+};
+
+static_assert(ARRAY_SIZE(names) == VIRTIO_PVDMA_STRATEGIES,
+	      "a strategy has no name");
+
+const char *strategy_name(uint8_t strategy)
+{
+	assert(strategy < ARRAY_SIZE(names));
+	return names[strategy];
+}
+
+int strategy_parse(const char *name, uint8_t *ret)
+{
+	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
