@@ -204,6 +204,8 @@ void extent_forget(struct vm *vm, uint32_t extent)
 
 	if (!(e->flags & LEDGER_VICTIM))
 		policy_removed(vm->policy, extent);
+	if (e->flags & LEDGER_KEPT)
+		vm->root->kept--;
 	quota_uncharge(&vm->root->quota, &e->charge);
 	ledger_remove(vm->ledger, extent);
 }

@@ -93,6 +93,9 @@ bool reclaim_pick(struct vm *vm, uint64_t bytes, uint64_t pieces,
 {
 	uint32_t steps = policy_round(vm->policy);
 
+	/* A full quota of persistent mappings is no news: do not look. */
+	if (!victims->kept_too && vm->root->kept == ledger_extents(vm->ledger))
+		return victims->bytes >= bytes && victims->pieces >= pieces;
 	while (victims->bytes < bytes || victims->pieces < pieces) {
 		uint32_t extent = policy_victim(vm->policy, &steps);
 		const struct ledger_extent *e;
@@ -202,11 +205,27 @@ int reclaim_coarse(struct vm *vm)
 	return reclaim_evict(vm, &victims, RECLAIM_OTHER);
 }
 
+void reclaim_keep(struct vm *vm, const struct granules *range)
+{
+	uint64_t at = range->first;
+
+	while (at <= range->last) {
+		struct ledger_extent *e =
+			ledger_get(vm->ledger, ledger_find(vm->ledger, at));
+
+		if (!(e->flags & LEDGER_KEPT))
+			vm->root->kept++;
+		e->flags |= LEDGER_KEPT;
+		at = ledger_end(e);
+	}
+}
+
 void reclaim_unkeep(struct vm *vm)
 {
 	uint32_t extent;
 	uint64_t at = 0;
 
+	vm->root->kept = 0;
 	while ((extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
 		struct ledger_extent *e = ledger_get(vm->ledger, extent);
 

@@ -60,7 +60,11 @@ int reclaim_evict(struct vm *vm, struct victims *victims,
  */
 int reclaim_coarse(struct vm *vm);
 
-/* Nothing is kept for a persistent driver any longer. */
+/*
+ * A persistent driver asked for @range, all of which is mapped: it is not
+ * evicted for others. And: nothing is kept any longer.
+ */
+void reclaim_keep(struct vm *vm, const struct granules *range);
 void reclaim_unkeep(struct vm *vm);
 
 /* Gives all victims back. */

@@ -138,34 +138,21 @@ static uint64_t count_granules(const struct granules *ranges, size_t n)
 	return granules;
 }
 
-/* What a persistent driver asked for is not evicted for others. */
-static void keep_ranges(struct vm *vm, const struct granules *ranges, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint64_t at = ranges[i].first;
-
-		while (at <= ranges[i].last) {
-			struct ledger_extent *e = ledger_get(
-				vm->ledger, ledger_find(vm->ledger, at));
-
-			e->flags |= LEDGER_KEPT;
-			at = ledger_end(e);
-		}
-	}
-}
-
 /* What cannot fail: the books, the words, the answer. */
 static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 		       const struct granules *ranges, size_t n)
 {
+	bool persistent = endpoints_strategy(vm, req->endpoint) ==
+			  VIRTIO_PVDMA_S_PERSISTENT;
 	struct vm_stats *stats = &vm->root->stats;
 
 	plan_commit(vm, plan, 0);
-	if (endpoints_strategy(vm, req->endpoint) == VIRTIO_PVDMA_S_PERSISTENT)
-		keep_ranges(vm, ranges, n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (persistent)
+			reclaim_keep(vm, &ranges[i]);
 		table_set_mapped(vm->table, ranges[i].first,
 				 ranges[i].last - ranges[i].first + 1);
+	}
 	req->mapped = (uint32_t)min(plan->granules, (uint64_t)UINT32_MAX);
 	stats->map_granules += plan->granules;
 	stats->map_present += count_granules(ranges, n) - plan->granules;

@@ -45,9 +45,10 @@ struct vm_root {
 	uint32_t quota_news;
 	uint32_t strategy_news;
 	uint32_t endpoint_news;
+	uint32_t kept;	 /* extents with LEDGER_KEPT */
 	uint8_t running; /* a queue runs */
 	uint8_t inited;	 /* INIT was accepted */
-	uint8_t reserved[6];
+	uint8_t reserved[2];
 };
 
 struct vm {

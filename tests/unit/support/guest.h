@@ -419,7 +419,7 @@ static inline void guest_check(const struct guest *g, bool honest)
 {
 	const struct vm *vm = g->vm;
 	uint64_t entries, in_iommu, bytes = 0, pieces = 0, end = 0;
-	uint32_t extent, n = 0;
+	uint32_t extent, n = 0, kept = 0;
 
 	null_iommu_usage(g->iommu, &entries, &in_iommu);
 	while ((extent = ledger_seek(vm->ledger, end)) != LEDGER_NONE) {
@@ -431,10 +431,12 @@ static inline void guest_check(const struct guest *g, bool honest)
 		end = ledger_end(e);
 		bytes += e->charge.bytes;
 		pieces += e->pieces;
+		kept += (e->flags & LEDGER_KEPT) != 0;
 		n++;
 	}
 	assert(n == ledger_extents(vm->ledger));
 	assert(n == vm->root->policy.count);
+	assert(kept == vm->root->kept);
 	assert(bytes == vm->root->quota.charged && bytes == in_iommu);
 	assert(pieces == entries && pieces == ledger_pieces(vm->ledger));
 	for (uint64_t i = 0; honest && i < guest_granules(g); i++) {
