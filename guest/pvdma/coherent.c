@@ -84,9 +84,8 @@ struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 	if (!page)
 		goto fail;
 	addr = page_to_phys(page);
-	pvdma_batch_begin(&b, ep->pv, track, ep->number,
-			  gfpflags_allow_blocking(gfp) ? GFP_KERNEL :
-							 GFP_ATOMIC);
+	pvdma_endpoint_batch(
+		ep, &b, gfpflags_allow_blocking(gfp) ? GFP_KERNEL : GFP_ATOMIC);
 	err = pvdma_batch_hold(&b, addr, size);
 	if (err)
 		goto fail_hold;
@@ -105,6 +104,8 @@ fail_end:
 	pvdma_track_drop(track, pvdma_track_granule(track, addr),
 			 pvdma_track_last(track, addr, size));
 fail_hold:
+	if (ep->strict)
+		pvdma_strict_undo(ep, addr, size);
 	pvdma_coherent_put(page, size);
 fail:
 	pvdma_count(ep, failures, 1);
@@ -120,8 +121,11 @@ void pvdma_coherent_free_pages(struct device *dev, size_t size,
 	struct pvdma_track *track = &ep->pv->track;
 
 	size = PAGE_ALIGN(size);
-	pvdma_track_drop(track, pvdma_track_granule(track, handle),
-			 pvdma_track_last(track, handle, size));
+	if (ep->strict)
+		pvdma_strict_drop(ep, handle, size);
+	else
+		pvdma_track_drop(track, pvdma_track_granule(track, handle),
+				 pvdma_track_last(track, handle, size));
 	pvdma_coherent_put(page, size);
 	pvdma_count(ep, frees, 1);
 }

@@ -17,13 +17,14 @@
 static struct dentry *pvdma_debugfs_root;
 
 static const char *const pvdma_counter_names[PVDMA_NR_COUNTERS] = {
-	"maps",	 "unmaps", "sg_maps", "sg_unmaps", "allocs",
-	"frees", "hits",   "misses",  "bounces",   "failures",
+	"maps", "unmaps", "sg_maps", "sg_unmaps", "allocs",	    "frees",
+	"hits", "misses", "bounces", "failures",  "unmap_failures",
 };
 
 static const char *const pvdma_traffic_names[PVDMA_NR_TRAFFIC] = {
-	"requests", "map_requests", "failed_requests",	"waits",
-	"wait_ns",  "timeouts",	    "refused_requests", "late_answers",
+	"requests",	"map_requests", "unmap_requests", "failed_requests",
+	"waits",	"wait_ns",	"timeouts",	  "refused_requests",
+	"late_answers",
 };
 
 static void pvdma_debugfs_counters(struct seq_file *m,

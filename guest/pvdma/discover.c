@@ -31,9 +31,8 @@ static struct {
 } pvdma_listed[PVDMA_DISCOVER_MAX];
 static unsigned int pvdma_nr_listed;
 
-/* "0000:00:04.0", and what follows it into *@rest; false if it is no address */
-static bool pvdma_discover_address(const char *s, int *domain, u8 *bus,
-				   u8 *devfn, const char **rest)
+bool pvdma_discover_address(const char *s, int *domain, u8 *bus, u8 *devfn,
+			    const char **rest)
 {
 	unsigned int dom, b, slot, fn;
 	int n = 0;

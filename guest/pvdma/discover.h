@@ -16,6 +16,10 @@ int pvdma_discover_init(void);
  */
 bool pvdma_discover_match(struct pci_dev *pdev, u32 vm_tag, u32 *number);
 
+/* "0000:00:04.0", and what follows it into *@rest; false if it is no address */
+bool pvdma_discover_address(const char *s, int *domain, u8 *bus, u8 *devfn,
+			    const char **rest);
+
 /* "0000:00:04.0" to a referenced device, or NULL. */
 struct pci_dev *pvdma_discover_find(const char *name);
 

@@ -11,7 +11,8 @@
  * own error.
  *
  * Contexts: map and unmap run anywhere but in NMI, with interrupts off too.
- * Unmap neither allocates nor talks to the host.
+ * Unmap neither allocates nor talks to the host. (Endpoints whose strategy
+ * wants the latter have operations of their own for it: strict.c.)
  */
 #include <linux/dma-map-ops.h>
 #include <linux/scatterlist.h>
@@ -37,6 +38,9 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 	u64 reach = min(limit, pvdma_track_end(&ep->pv->track) - 1);
 
+	/* each use is to be asked for: no address has the short way */
+	if (unlikely(ep->strategy == VIRTIO_PVDMA_S_SINGLE_USE))
+		return;
 	if (READ_ONCE(ep->reach) != reach)
 		WRITE_ONCE(ep->reach, reach);
 }
@@ -116,7 +120,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 		return phys;
 	}
 	pvdma_reach_out(ep);
-	pvdma_batch_begin(&b, ep->pv, track, ep->number, GFP_ATOMIC);
+	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
 	err = -EREMOTEIO;
 	if (unlikely(attrs & PVDMA_ATTR_MMIO))
 		goto fail;
@@ -136,6 +140,8 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 fail_hold:
 	pvdma_track_release(track, addr, size);
 fail_place:
+	if (unlikely(ep->strict))
+		pvdma_strict_undo(ep, addr, size);
 	if (unlikely(READ_ONCE(ep->bounced)))
 		pvdma_bounce_unmap(ep, addr, size, dir, attrs, false);
 fail:
@@ -183,9 +189,9 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct pvdma_batch b;
 	struct scatterlist *sg;
 	dma_addr_t addr;
-	int i, done = 0, err = -EINVAL;
+	int i, done = 0, tried = 0, err = -EINVAL;
 
-	pvdma_batch_begin(&b, ep->pv, &ep->pv->track, ep->number, GFP_ATOMIC);
+	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
 	sg = sgl;
 	if (unlikely(nents <= 0))
 		goto fail;
@@ -194,6 +200,9 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 				  &addr);
 		if (unlikely(err))
 			goto fail;
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = sg->length;
+		tried++;
 		err = pvdma_batch_hold(&b, addr, sg->length);
 		if (unlikely(err)) {
 			if (READ_ONCE(ep->bounced))
@@ -201,8 +210,6 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 						   attrs, false);
 			goto fail;
 		}
-		sg_dma_address(sg) = addr;
-		sg_dma_len(sg) = sg->length;
 		done++;
 	}
 	err = pvdma_batch_end(&b);
@@ -219,6 +226,8 @@ fail:
 	for_each_sg(sgl, sg, done, i)
 		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), dir,
 			      attrs, false);
+	if (unlikely(ep->strict))
+		pvdma_strict_undo_sg(ep, sgl, tried);
 	return err;
 }
 

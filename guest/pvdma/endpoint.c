@@ -92,9 +92,15 @@ pvdma_endpoint_new(struct pvdma *pv, struct pci_dev *pdev, u32 number)
 		return NULL;
 	}
 	ep->ops = pvdma_dma_ops;
+	ep->strategy = READ_ONCE(pv->conf.strategy);
 	ep->pv = pv;
-	ep->pdev = pci_dev_get(pdev);
 	ep->number = number;
+	if (pvdma_strict_init(ep)) {
+		free_percpu(ep->counters);
+		kfree(ep);
+		return NULL;
+	}
+	ep->pdev = pci_dev_get(pdev);
 	kref_init(&ep->ref);
 	INIT_WORK(&ep->unbound_work, pvdma_endpoint_unbound_later);
 	return ep;
@@ -106,6 +112,7 @@ static void pvdma_endpoint_free(struct kref *ref)
 		container_of(ref, struct pvdma_endpoint, ref);
 
 	pci_dev_put(ep->pdev);
+	pvdma_strict_done(ep);
 	free_percpu(ep->counters);
 	kfree(ep);
 }
@@ -168,6 +175,7 @@ static void pvdma_endpoint_drop(struct pvdma_endpoint *ep)
 	u64 *to = (u64 *)&ep->pv->retired, *from = (u64 *)&sum;
 	unsigned int i;
 
+	pvdma_strict_settle(ep);
 	/* a virtual IOMMU may have put its own there */
 	if (ep->pdev->dev.dma_ops == &ep->ops)
 		set_dma_ops(&ep->pdev->dev, NULL);
@@ -201,11 +209,22 @@ static bool pvdma_endpoint_silence(struct pvdma_endpoint *ep)
 static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 {
 	/* the driver has yet to say its mask; bounce.c keeps to it */
-	int err = pvdma_request_attach(ep->pv, ep->number, U64_MAX);
+	int err =
+		pvdma_request_attach(ep->pv, ep->number, U64_MAX, ep->strategy);
 
 	trace_pvdma_attach(&ep->pdev->dev, ep->number, err);
 	ep->attached = !err;
 	return err;
+}
+
+/* For a driver that has mapped nothing yet: the strategy is chosen now. */
+static int pvdma_endpoint_attach_new(struct pvdma_endpoint *ep)
+{
+	u8 strategy = pvdma_strategy_choose(ep->pdev,
+					    READ_ONCE(ep->pv->conf.strategy));
+	int err = pvdma_strict_choose(ep, strategy);
+
+	return err ? err : pvdma_endpoint_attach(ep);
 }
 
 static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
@@ -214,6 +233,7 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 
 	if (!ep->attached)
 		return;
+	pvdma_strict_settle(ep);
 	err = pvdma_request_detach(ep->pv, ep->number);
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
 	ep->attached = false;
@@ -254,7 +274,7 @@ static void pvdma_endpoint_bind(struct pvdma_endpoint *ep)
 	WRITE_ONCE(ep->reach, 0);
 	set_dma_ops(dev, &ep->ops);
 	pvdma_compat_need_sync(dev);
-	if (!ep->attached && pvdma_endpoint_attach(ep))
+	if (!ep->attached && pvdma_endpoint_attach_new(ep))
 		pci_err(ep->pdev,
 			"pvdma: the host does not attach the device: its DMA mappings will fail\n");
 }
@@ -523,18 +543,27 @@ int pvdma_endpoint_module_init(void)
 {
 	int err = pvdma_discover_init();
 
+	if (!err)
+		err = pvdma_strategy_init();
 	if (err)
 		return err;
 	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
 		pr_err("pvdma: the memory of this guest is encrypted: no device can reach it\n");
 		return -EOPNOTSUPP;
 	}
+	err = pvdma_strict_module_init();
+	if (err)
+		return err;
+	err = -ENOMEM;
 	pvdma_endpoint_wq = alloc_workqueue("pvdma", WQ_UNBOUND, 0);
 	if (!pvdma_endpoint_wq)
-		return -ENOMEM;
+		goto fail_strict;
 	err = bus_register_notifier(&pci_bus_type, &pvdma_endpoint_nb);
-	if (err)
-		destroy_workqueue(pvdma_endpoint_wq);
+	if (!err)
+		return 0;
+	destroy_workqueue(pvdma_endpoint_wq);
+fail_strict:
+	pvdma_strict_module_exit();
 	return err;
 }
 
@@ -542,4 +571,5 @@ void pvdma_endpoint_module_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &pvdma_endpoint_nb);
 	destroy_workqueue(pvdma_endpoint_wq);
+	pvdma_strict_module_exit();
 }

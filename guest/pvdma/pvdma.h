@@ -3,14 +3,16 @@
  * pvdma.h - the objects of the module and who may call whom
  *
  * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
- * request.c, the virtqueue. Around it: virtio.c (the device's life), config.c,
- * endpoint.c and discover.c (which PCI devices are ours, and since when),
- * memory.c, coherent.c, sysfs.c and debugfs.c.
+ * request.c, the virtqueue; its way back, where the host has a part in it:
+ * strict.c, unmap.c, request.c. Around them: virtio.c (the device's life),
+ * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
+ * since when, and how strict), memory.c, coherent.c, sysfs.c and debugfs.c.
  *
  * Lock order: device lock of a virtio device (driver core)
  *   > device lock of a PCI device (driver core; BIND and UNBOUND notifiers)
  *   > pvdma_lock
- *   > pvdma_queue.lock, pvdma_track.lock, pvdma_bounce_pool.lock (raw, leaves)
+ *   > pvdma_queue.lock, pvdma_track.lock, pvdma_bounce_pool.lock,
+ *     pvdma_defer.lock (raw, leaves)
  */
 #ifndef PVDMA_H
 #define PVDMA_H
@@ -30,7 +32,9 @@
 #include "batch.h"
 #include "encode.h"
 #include "request.h"
+#include "strategy.h"
 #include "track.h"
+#include "unmap.h"
 
 #if !IS_ENABLED(CONFIG_DMA_OPS) && !IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS)
 #error "pvdma: this kernel does not honour dma_map_ops of a device"
@@ -63,10 +67,11 @@ struct pvdma_counters {
 	u64 sg_unmaps;
 	u64 allocs; /* coherent memory and pages */
 	u64 frees;
-	u64 hits;     /* granules found mapped */
-	u64 misses;   /* granules asked for */
-	u64 bounces;  /* segments copied */
-	u64 failures; /* mappings and allocations refused */
+	u64 hits;	    /* granules found mapped */
+	u64 misses;	    /* granules asked for */
+	u64 bounces;	    /* segments copied */
+	u64 failures;	    /* mappings and allocations refused */
+	u64 unmap_failures; /* unmaps that the host may not have done */
 };
 
 #define PVDMA_NR_COUNTERS (sizeof(struct pvdma_counters) / sizeof(u64))
@@ -75,6 +80,7 @@ struct pvdma_counters {
 struct pvdma_traffic {
 	u64 requests; /* all types */
 	u64 map_requests;
+	u64 unmap_requests;
 	u64 failed; /* answered other than OK */
 	u64 waits;  /* answers not there at the first look */
 	u64 wait_ns;
@@ -123,8 +129,13 @@ struct pvdma_endpoint {
 	struct pvdma *pv;
 	struct pci_dev *pdev; /* referenced */
 	u32 number;
-	u64 reach;     /* the hit path takes addresses up to this */
-	bool bounced;  /* a mapping was copied once, or more */
+	u64 reach;	   /* the hit path takes addresses up to this */
+	bool bounced;	   /* a mapping was copied once, or more */
+	bool strict;	   /* its mappings end with their use: strict.c */
+	u8 strategy;	   /* VIRTIO_PVDMA_S_* it is, or was, attached with */
+	bool unmap_failed; /* and the log says so */
+	struct pvdma_defer defer; /* unmaps that wait */
+	struct delayed_work defer_work;
 	bool attached; /* pvdma_lock, from here on */
 	bool silenced; /* cut off from the bus while we are down */
 	bool bound;    /* a driver is, and we hold the module */
@@ -143,10 +154,30 @@ static inline struct pvdma_endpoint *pvdma_endpoint_of(struct device *dev)
 	return container_of(dev->dma_ops, struct pvdma_endpoint, ops);
 }
 
+/* A batch for mappings of this endpoint. */
+static inline void pvdma_endpoint_batch(struct pvdma_endpoint *ep,
+					struct pvdma_batch *b, gfp_t gfp)
+{
+	pvdma_batch_begin(b, ep->pv, &ep->pv->track, ep->number, gfp);
+	b->every = ep->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
+}
+
 #define pvdma_count(ep, what, n) this_cpu_add((ep)->counters->what, n)
 
 /* dma_ops.c */
 extern const struct dma_map_ops pvdma_dma_ops; /* copied per endpoint */
+
+/* strict.c */
+int pvdma_strict_module_init(void);
+void pvdma_strict_module_exit(void);
+int pvdma_strict_init(struct pvdma_endpoint *ep);
+void pvdma_strict_done(struct pvdma_endpoint *ep);
+int pvdma_strict_choose(struct pvdma_endpoint *ep, u8 strategy);
+void pvdma_strict_settle(struct pvdma_endpoint *ep);
+void pvdma_strict_drop(struct pvdma_endpoint *ep, u64 addr, size_t size);
+void pvdma_strict_undo(struct pvdma_endpoint *ep, u64 addr, size_t size);
+void pvdma_strict_undo_sg(struct pvdma_endpoint *ep, struct scatterlist *sgl,
+			  int n);
 
 /* request.c */
 int pvdma_request_setup(struct pvdma *pv, struct virtqueue **vqs);
@@ -155,7 +186,7 @@ void pvdma_request_stop(struct pvdma *pv);
 void pvdma_request_reclaim(struct pvdma *pv);
 void pvdma_request_free(struct pvdma *pv);
 int pvdma_request_init(struct pvdma *pv);
-int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask);
+int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy);
 int pvdma_request_detach(struct pvdma *pv, u32 endpoint);
 
 /* endpoint.c */

@@ -362,6 +362,8 @@ static void pvdma_request_note(struct pvdma *pv, const struct pvdma_msg *msg)
 	this_cpu_inc(pv->traffic->requests);
 	if (msg->head.type == VIRTIO_PVDMA_T_MAP)
 		this_cpu_inc(pv->traffic->map_requests);
+	if (msg->head.type == VIRTIO_PVDMA_T_UNMAP)
+		this_cpu_inc(pv->traffic->unmap_requests);
 }
 
 static int pvdma_request_judge(struct pvdma_private *s, struct pvdma_part *part)
@@ -436,7 +438,7 @@ int pvdma_request_init(struct pvdma *pv)
 	return err;
 }
 
-int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask)
+int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy)
 {
 	struct pvdma_slot *s = pvdma_request_get(pv);
 	int err;
@@ -445,7 +447,7 @@ int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask)
 		return -EIO;
 	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
 	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_ATTACH, endpoint);
-	pvdma_encode_attach(s->main, mask, READ_ONCE(pv->conf.strategy));
+	pvdma_encode_attach(s->main, mask, strategy);
 	err = pvdma_request_run(s);
 	pvdma_request_put(s);
 	return err;

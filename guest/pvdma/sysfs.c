@@ -40,18 +40,11 @@ static ssize_t strategy_show(struct device *dev, struct device_attribute *attr,
 {
 	u8 strategy = READ_ONCE(pvdma_of(dev)->conf.strategy);
 
-	switch (strategy) {
-	case VIRTIO_PVDMA_S_ON_DEMAND:
-		return sysfs_emit(buf, "on-demand\n");
-	case VIRTIO_PVDMA_S_DIRECT_MAP:
-		return sysfs_emit(buf, "direct-map\n");
-	default:
-		return sysfs_emit(buf, "%u\n", strategy);
-	}
+	return sysfs_emit(buf, "%s\n", pvdma_strategy_name(strategy));
 }
 static DEVICE_ATTR_RO(strategy);
 
-/* A line each: address, number, attached or not. */
+/* A line each: address, number, attached or not, strategy. */
 static ssize_t endpoints_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
 {
@@ -61,9 +54,10 @@ static ssize_t endpoints_show(struct device *dev, struct device_attribute *attr,
 
 	mutex_lock(&pvdma_lock);
 	list_for_each_entry(ep, &pv->endpoints, node)
-		n += sysfs_emit_at(buf, n, "%s %u %s\n", pci_name(ep->pdev),
+		n += sysfs_emit_at(buf, n, "%s %u %s %s\n", pci_name(ep->pdev),
 				   ep->number,
-				   ep->attached ? "attached" : "detached");
+				   ep->attached ? "attached" : "detached",
+				   pvdma_strategy_name(ep->strategy));
 	mutex_unlock(&pvdma_lock);
 	return n;
 }

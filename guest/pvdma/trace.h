@@ -77,7 +77,8 @@ TRACE_EVENT(pvdma_request,
 		__entry->type = msg->head.type;
 		__entry->endpoint = le32_to_cpu(msg->head.endpoint);
 		__entry->items = pvdma_encode_count(msg);
-		__entry->granules = msg->head.type == VIRTIO_PVDMA_T_MAP ?
+		__entry->granules = msg->head.type == VIRTIO_PVDMA_T_MAP ||
+				    msg->head.type == VIRTIO_PVDMA_T_UNMAP ?
 				    pvdma_encode_sum(msg) : 0;
 	),
 	TP_printk("virtio%d %s endpoint=%u items=%u granules=%llu",

@@ -440,7 +440,13 @@ static const struct virtio_device_id pvdma_virtio_ids[] = {
 };
 MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
 
+static const unsigned int pvdma_virtio_features[] = {
+	VIRTIO_PVDMA_F_UNMAP,
+};
+
 static struct virtio_driver pvdma_virtio_driver = {
+	.feature_table = pvdma_virtio_features,
+	.feature_table_size = ARRAY_SIZE(pvdma_virtio_features),
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
 	.id_table = pvdma_virtio_ids,
