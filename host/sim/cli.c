@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/agent/strategy.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 #include "host/lib/parse.h"
@@ -129,6 +130,14 @@ static int get_shift(const char *option, const char *value, unsigned int *ret)
 static int set_granule(struct cli *cli, char *value)
 {
 	return get_shift("granule", value, &cli->bench.engine.granule_shift);
+}
+
+static int set_strategy(struct cli *cli, char *value)
+{
+	if (!strategy_parse(value, &cli->bench.engine.strategy))
+		return 0;
+	log_err("--strategy: '%s' is none", value);
+	return -EINVAL;
 }
 
 static int set_policy_granule(struct cli *cli, char *value)
@@ -250,6 +259,7 @@ static const struct cli_option {
 	{ "cost", "FILE", set_cost, "a calibration of the cost model" },
 	{ "granule", "SIZE", set_granule, "of the engine (as pvdma-agent)" },
 	{ "policy", "NAME", set_policy, "of the engine (as pvdma-agent)" },
+	{ "strategy", "NAME", set_strategy, "of the engine (as pvdma-agent)" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },
 	{ "output", "FILE", set_output, "where --import writes the trace" },

@@ -56,6 +56,7 @@ void engine_config_init(struct engine_config *config)
 		.num_queues = agent.vm.num_queues,
 		.max_ranges = agent.vm.max_ranges,
 		.policy = agent.vm.policy,
+		.strategy = agent.vm.strategy,
 		.entries_max = ENTRIES_MAX,
 	};
 }
@@ -214,6 +215,7 @@ static int replay(struct engine *engine)
 	for (size_t i = 0; i < trace->n_events && !r; i++) {
 		const struct trace_event *e = &trace->events[i];
 
+		sim_guest_tick(engine->guest, e->time_us);
 		r = e->n_segments ? map_call(engine, e->map) :
 				    unmap_call(engine, e->map);
 		if (engine->work) {
@@ -246,7 +248,7 @@ static int start(struct engine *engine)
 	struct vm_config vm_config = {
 		.quota = config->quota,
 		.granule_shift = (uint8_t)config->granule_shift,
-		.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
+		.strategy = config->strategy,
 		.fallback = VM_FALLBACK_DENY,
 		.policy = config->policy,
 		.num_queues = config->num_queues,
@@ -284,7 +286,8 @@ static int start(struct engine *engine)
 		return r < 0 ? r : -EIO;
 	vm_set_features(engine->vm, vm_features(engine->vm));
 	vm_queues_start(engine->vm);
-	return sim_guest_start(engine->guest, engine->vm, config->max_ranges);
+	return sim_guest_start(engine->guest, engine->vm, config->max_ranges,
+			       config->strategy);
 }
 
 static void finish(struct engine *engine)

@@ -20,6 +20,7 @@ struct engine_config {
 	uint16_t num_queues;
 	uint16_t max_ranges;  /* in a request */
 	const char *policy;   /* NULL: the agent's default */
+	uint8_t strategy;     /* VIRTIO_PVDMA_S_*, of VM and driver */
 	uint64_t entries_max; /* of the IOMMU; 0: none */
 };
 

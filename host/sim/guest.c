@@ -20,6 +20,7 @@
 #include "guest/pvdma/encode.h"
 #include "guest/pvdma/request.h"
 #include "guest/pvdma/track.h"
+#include "guest/pvdma/unmap.h"
 #include "host/agent/vm.h"
 #include "host/lib/cleanup.h"
 #include "host/lib/log.h"
@@ -43,7 +44,10 @@ struct sim_guest {
 	uint8_t *mem;
 	uint64_t size;
 	uint64_t next_page; /* the first one not given out */
-	uint32_t endpoint;
+	uint8_t strategy;
+	struct pvdma_defer defer;
+	uint64_t now_us;
+	uint64_t due_us; /* what waits is sent; 0: nothing waits */
 };
 
 /* The guest whose memory get_zeroed_page() gives out. */
@@ -173,6 +177,7 @@ void sim_guest_free(struct sim_guest *guest)
 	close_fd(guest->fd);
 	free(guest->pv.slot.main);
 	free(guest->pv.slot.leaf);
+	free(guest->defer.msg);
 	if (current == guest)
 		current = NULL;
 	free(guest);
@@ -199,25 +204,32 @@ static int start_request(struct sim_guest *guest, const char *what)
 	return -EIO;
 }
 
-int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges)
+int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
+		    uint8_t strategy)
 {
 	struct pvdma_msg *msg = guest->pv.slot.main;
 	uint64_t nonce = htole64(NONCE);
 	uint64_t page = guest->next_page;
+	void *waiting = calloc(1, PAGE_SIZE);
 	int r;
 
+	if (!waiting)
+		return -ENOMEM;
 	guest->next_page += PAGE_SIZE;
 	memcpy(guest->mem + page, &nonce, sizeof(nonce));
 	guest->pv.vm = vm;
 	guest->pv.slot.max_items =
 		(u16)min((size_t)max_ranges, (size_t)PVDMA_MSG_ITEMS);
+	guest->strategy = strategy;
+	pvdma_defer_init(&guest->defer, waiting, guest->pv.slot.max_items,
+			 ENDPOINT);
 	pvdma_encode_begin(msg, VIRTIO_PVDMA_T_INIT, 0);
 	pvdma_encode_init(msg, page, NONCE);
 	r = start_request(guest, "INIT");
 	if (r)
 		return r;
 	pvdma_encode_begin(msg, VIRTIO_PVDMA_T_ATTACH, ENDPOINT);
-	pvdma_encode_attach(msg, UINT64_MAX, VIRTIO_PVDMA_S_ON_DEMAND);
+	pvdma_encode_attach(msg, UINT64_MAX, strategy);
 	return start_request(guest, "ATTACH");
 }
 
@@ -231,6 +243,50 @@ static void drop(struct sim_guest *guest, const struct trace_segment *segments,
 				    segments[i].len);
 }
 
+static void flush(struct sim_guest *guest)
+{
+	(void)pvdma_defer_flush(&guest->defer, &guest->pv, ENDPOINT);
+	guest->due_us = 0;
+}
+
+void sim_guest_tick(struct sim_guest *guest, uint64_t now_us)
+{
+	guest->now_us = now_us;
+	if (guest->due_us && now_us >= guest->due_us)
+		flush(guest);
+}
+
+static void unmap_begin(struct sim_guest *guest, struct pvdma_unmap *u)
+{
+	pvdma_unmap_begin(u, &guest->pv, &guest->track, ENDPOINT);
+	u->every = guest->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
+	if (guest->strategy == VIRTIO_PVDMA_S_DEFERRED)
+		u->defer = &guest->defer;
+}
+
+static void unmap_end(struct sim_guest *guest, struct pvdma_unmap *u)
+{
+	(void)pvdma_unmap_end(u);
+	if (guest->defer.calls >= SIM_GUEST_DEFER_UNMAPS)
+		flush(guest);
+	else if (guest->defer.calls && !guest->due_us)
+		guest->due_us = guest->now_us + SIM_GUEST_DEFER_US;
+}
+
+/* What a map call that failed has left mapped. */
+static void undo(struct sim_guest *guest, const struct trace_segment *segments,
+		 uint32_t n)
+{
+	struct pvdma_unmap u;
+
+	if (!VIRTIO_PVDMA_S_IS_STRICT(guest->strategy))
+		return;
+	unmap_begin(guest, &u);
+	for (uint32_t i = 0; i < n; i++)
+		pvdma_unmap_name(&u, segments[i].addr, segments[i].len);
+	unmap_end(guest, &u);
+}
+
 int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
 		  uint32_t n, bool *ret_missed)
 {
@@ -239,6 +295,7 @@ int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
 	int err = 0;
 
 	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_ATOMIC);
+	b.every = guest->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
 	while (held < n && !err) {
 		err = pvdma_batch_hold(&b, segments[held].addr,
 				       segments[held].len);
@@ -249,6 +306,7 @@ int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
 	if (err) {
 		pvdma_batch_cancel(&b);
 		drop(guest, segments, held);
+		undo(guest, segments, n);
 	}
 	*ret_missed = b.misses || err;
 	return err;
@@ -257,7 +315,16 @@ int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
 void sim_guest_unmap(struct sim_guest *guest,
 		     const struct trace_segment *segments, uint32_t n)
 {
-	drop(guest, segments, n);
+	struct pvdma_unmap u;
+
+	if (!VIRTIO_PVDMA_S_IS_STRICT(guest->strategy)) {
+		drop(guest, segments, n);
+		return;
+	}
+	unmap_begin(guest, &u);
+	for (uint32_t i = 0; i < n; i++)
+		pvdma_unmap_drop(&u, segments[i].addr, segments[i].len);
+	unmap_end(guest, &u);
 }
 
 bool sim_guest_holds(const struct sim_guest *guest, uint64_t granule)

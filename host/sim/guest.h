@@ -15,6 +15,10 @@
 
 #include "host/sim/trace.h"
 
+/* As parameters defer_unmaps and defer_ms of the module, in their defaults. */
+#define SIM_GUEST_DEFER_UNMAPS 250u
+#define SIM_GUEST_DEFER_US     10000u
+
 struct sim_guest;
 struct vm;
 
@@ -37,11 +41,15 @@ int sim_guest_fd(const struct sim_guest *guest);
 uint64_t sim_guest_size(const struct sim_guest *guest);
 
 /*
- * Starts the driver: INIT and ATTACH of endpoint 1, with requests of at most
- * @max_ranges items. 0, or -EIO where the agent refuses (logged).
+ * Starts the driver: INIT and ATTACH of endpoint 1 with @strategy
+ * (VIRTIO_PVDMA_S_*), with requests of at most @max_ranges items. 0, or -EIO
+ * where the agent refuses (logged).
  */
-int sim_guest_start(struct sim_guest *guest, struct vm *vm,
-		    uint16_t max_ranges);
+int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
+		    uint8_t strategy);
+
+/* It is @now_us: unmaps that have waited long enough are sent. */
+void sim_guest_tick(struct sim_guest *guest, uint64_t now_us);
 
 /*
  * One map call. 0, with *@ret_missed set where something had to be asked for;

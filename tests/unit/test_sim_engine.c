@@ -24,6 +24,7 @@
 #include "host/sim/meter.h"
 #include "host/sim/need.h"
 #include "host/sim/replay.h"
+#include "protocol/virtio_pvdma.h"
 
 static uint64_t seed;
 
@@ -111,6 +112,62 @@ static void test_engine_like_fixed(void **state)
 	assert_true(e.cost_us == r.cost_us);
 	assert_true(e.waited_us == r.cost_us);
 	grid_free(grid);
+	trace_free(trace);
+}
+
+static void run_strategy(const struct trace *trace, uint8_t strategy,
+			 struct engine_result *ret)
+{
+	struct engine_config config;
+
+	engine_config_init(&config);
+	config.granule_shift = 12;
+	config.quota = 64 * 4096;
+	config.strategy = strategy;
+	assert_int_equal(engine_run(trace, &config, &cost_default, ret), 0);
+	assert_int_equal(ret->unserved, 0);
+}
+
+/*
+ * One page, used 400 times, 70 us apart, and all the time by a second user in
+ * the last 100 of them. After 10 ms, or 143 uses, deferred unmaps are sent.
+ */
+static void test_engine_strategies(void **state)
+{
+	static const struct {
+		uint8_t strategy;
+		unsigned int waits;
+	} wants[] = {
+		{ VIRTIO_PVDMA_S_SINGLE_USE, 401 },
+		{ VIRTIO_PVDMA_S_SHARED, 301 },
+		{ VIRTIO_PVDMA_S_DEFERRED, 3 },
+		{ VIRTIO_PVDMA_S_ON_DEMAND, 1 },
+		{ VIRTIO_PVDMA_S_PERSISTENT, 1 },
+	};
+	struct trace *trace = new_trace();
+
+	(void)state;
+	for (uint32_t i = 0; i < 400; i++) {
+		struct trace_segment s = { 8192, 2048 };
+		struct trace_map map = { .time_us = (uint64_t)i * 70,
+					 .segments = &s,
+					 .n_segments = 1 };
+		uint32_t id;
+
+		if (i == 300)
+			assert_int_equal(trace_add_map(trace, &map, &id), 0);
+		assert_int_equal(trace_add_map(trace, &map, &id), 0);
+		assert_int_equal(trace_add_unmap(trace, map.time_us + 5, 0, id),
+				 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wants); i++) {
+		struct engine_result e;
+
+		run_strategy(trace, wants[i].strategy, &e);
+		assert_int_equal(e.waits, wants[i].waits);
+		assert_int_equal(e.requests, wants[i].waits);
+		assert_int_equal(e.pinned_peak, 4096);
+	}
 	trace_free(trace);
 }
 
@@ -375,6 +432,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_engine_like_fixed),
+		cmocka_unit_test(test_engine_strategies),
 		cmocka_unit_test(test_engine_under_quota),
 		cmocka_unit_test(test_engine_refused),
 		cmocka_unit_test(test_engine_shapes),
