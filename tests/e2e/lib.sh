@@ -214,6 +214,7 @@ vm_start_with() {
 	done
 	guest_start "$name" --file "$E2E_BIN/pvdma-$version.ko:extra/pvdma.ko" \
 		--file "$E2E_BIN/dmacheck-$version.ko:extra/dmacheck.ko" \
+		--file "$E2E_BIN/edudma-$version.ko:extra/edudma.ko" \
 		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_BIN/edu:bin/edu" \
 		--file "$E2E_DIR/guest.sh:e2e.sh" "$@"
 }

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * edudma.c - what a device reaches before, while and after it is mapped
+ *
+ * A driver for QEMU's "edu" device, whose DMA engine writes where it is told
+ * to. In its probe it maps memory through the DMA API, gives it up, and lets
+ * the device write at each stage. It says "edudma: STAGE: reached" where that
+ * changed the memory, and "edudma: STAGE: blocked" where it did not; the reader
+ * knows which it should be. The memory stays allocated all the time, so that a
+ * write that should not get through harms nobody. The probe then fails on
+ * purpose, which ends the driver's life on the device.
+ *
+ *	insmod edudma.ko [what=WHAT] [wait_ms=N] [settle_ms=N]
+ *
+ * WHAT is
+ *	basic	all ways to map and unmap; stages "-later" are wait_ms after
+ *	twice	maps one page two times, and lets the device do nothing
+ *	batch	gives up four pages; writes after the first and the last
+ *	stream	maps and gives up 3072 pages, and counts those that are mapped
+ */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/irq_work.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+
+#define REG_ID	      0x00
+#define REG_DMA_SRC   0x80
+#define REG_DMA_DST   0x88
+#define REG_DMA_COUNT 0x90
+#define REG_DMA_CMD   0x98
+#define CMD_START     1u
+#define CMD_TO_MEMORY 2u
+#define DEVICE_BUFFER 0x40000u /* zeroes */
+#define BYTES	      64u
+#define WAIT_MS	      30000
+
+/* 1 MiB, to take pages from that lie side by side */
+#define AREA_ORDER 8
+#define STREAMS	   12
+
+static char *what = "basic";
+module_param(what, charp, 0444);
+MODULE_PARM_DESC(what, "basic, twice, batch or stream");
+
+static unsigned int wait_ms = 100;
+module_param(wait_ms, uint, 0444);
+MODULE_PARM_DESC(wait_ms, "what \"later\" means");
+
+static unsigned int settle_ms;
+module_param(settle_ms, uint, 0444);
+MODULE_PARM_DESC(settle_ms, "wait that long before anything else");
+
+struct edu {
+	struct device *dev;
+	void __iomem *bar;
+	u8 *area; /* mapped and unmapped; stays allocated */
+};
+
+/* The device writes zeroes to @addr, where the memory is @p: is it there? */
+static bool reaches(struct edu *edu, u8 *p, dma_addr_t addr)
+{
+	unsigned int i;
+
+	memset(p, 0x5a, BYTES);
+	writeq(DEVICE_BUFFER, edu->bar + REG_DMA_SRC);
+	writeq(addr, edu->bar + REG_DMA_DST);
+	writeq(BYTES, edu->bar + REG_DMA_COUNT);
+	writeq(CMD_TO_MEMORY | CMD_START, edu->bar + REG_DMA_CMD);
+	for (i = 0; i < WAIT_MS; i++) {
+		if (!(readl(edu->bar + REG_DMA_CMD) & CMD_START))
+			return memchr_inv(p, 0x5a, BYTES);
+		usleep_range(1000, 1500);
+	}
+	pr_err("edudma: the transfer does not end\n");
+	return false;
+}
+
+static void say(struct edu *edu, const char *stage, void *p)
+{
+	pr_info("edudma: %s: %s\n", stage,
+		reaches(edu, p, virt_to_phys(p)) ? "reached" : "blocked");
+}
+
+static dma_addr_t map(struct edu *edu, void *p, size_t size)
+{
+	dma_addr_t addr = dma_map_single(edu->dev, p, size, DMA_FROM_DEVICE);
+
+	if (dma_mapping_error(edu->dev, addr) || addr != virt_to_phys(p))
+		pr_err("edudma: a mapping failed\n");
+	return addr;
+}
+
+static void unmap(struct edu *edu, dma_addr_t addr, size_t size)
+{
+	dma_unmap_single(edu->dev, addr, size, DMA_FROM_DEVICE);
+}
+
+static void check_one(struct edu *edu)
+{
+	void *p = edu->area;
+	dma_addr_t addr;
+
+	say(edu, "never", p);
+	addr = map(edu, p, SZ_4K);
+	say(edu, "one", p);
+	unmap(edu, addr, SZ_4K);
+	say(edu, "one-unmapped", p);
+	msleep(wait_ms);
+	say(edu, "one-later", p);
+}
+
+/* Two halves of a page, each a mapping of its own. */
+static void check_two(struct edu *edu)
+{
+	void *p = edu->area + SZ_64K;
+	dma_addr_t a = map(edu, p, SZ_2K), b = map(edu, p + SZ_2K, SZ_2K);
+
+	unmap(edu, a, SZ_2K);
+	say(edu, "two-first", p);
+	unmap(edu, b, SZ_2K);
+	say(edu, "two-last", p);
+	msleep(wait_ms);
+	say(edu, "two-later", p);
+}
+
+/* 64 pages, more than a block of granules, and one of them by itself. */
+static void check_large(struct edu *edu)
+{
+	void *p = edu->area + SZ_256K, *one = p + 21 * SZ_4K;
+	dma_addr_t a = map(edu, p, SZ_256K), b = map(edu, one, SZ_4K);
+
+	say(edu, "large", p + 20 * SZ_4K);
+	unmap(edu, a, SZ_256K);
+	say(edu, "large-one", one);
+	msleep(wait_ms);
+	say(edu, "large-before", p + 20 * SZ_4K);
+	say(edu, "large-behind", p + 22 * SZ_4K);
+	say(edu, "large-end", p + 63 * SZ_4K);
+	unmap(edu, b, SZ_4K);
+	msleep(wait_ms);
+	say(edu, "large-last", one);
+}
+
+#define PIECES 5
+
+static void check_list(struct edu *edu)
+{
+	struct scatterlist sgl[PIECES], *sg;
+	u8 *p = edu->area + SZ_512K;
+	unsigned int i;
+
+	sg_init_table(sgl, PIECES);
+	for_each_sg(sgl, sg, PIECES, i)
+		sg_set_buf(sg, p + i * 3 * SZ_4K, i == 1 ? SZ_8K : SZ_1K);
+	if (dma_map_sg(edu->dev, sgl, PIECES, DMA_FROM_DEVICE) != PIECES)
+		pr_err("edudma: the list cannot be mapped\n");
+	say(edu, "list", p + 4 * SZ_4K);
+	dma_unmap_sg(edu->dev, sgl, PIECES, DMA_FROM_DEVICE);
+	msleep(wait_ms);
+	say(edu, "list-first", p);
+	say(edu, "list-second", p + 4 * SZ_4K);
+	say(edu, "list-last", p + 12 * SZ_4K);
+}
+
+static void check_coherent(struct edu *edu)
+{
+	dma_addr_t addr;
+	void *p = dma_alloc_coherent(edu->dev, SZ_4K, &addr, GFP_KERNEL);
+	struct page *page;
+
+	if (!p) {
+		pr_err("edudma: no coherent memory\n");
+		return;
+	}
+	page = virt_to_page(p);
+	get_page(page);
+	say(edu, "coherent", p);
+	dma_free_coherent(edu->dev, SZ_4K, p, addr);
+	msleep(wait_ms);
+	say(edu, "coherent-freed", p);
+	put_page(page);
+}
+
+struct in_hardirq {
+	struct irq_work work;
+	struct completion done;
+	struct edu *edu;
+	void *p;
+};
+
+static void use_in_hardirq(struct irq_work *work)
+{
+	struct in_hardirq *h = container_of(work, struct in_hardirq, work);
+
+	unmap(h->edu, map(h->edu, h->p, SZ_8K), SZ_8K);
+	complete(&h->done);
+}
+
+static void check_hardirq(struct edu *edu)
+{
+	struct in_hardirq h = { .edu = edu,
+				.p = edu->area + SZ_512K + SZ_256K };
+
+	init_completion(&h.done);
+	h.work = IRQ_WORK_INIT_HARD(use_in_hardirq);
+	irq_work_queue(&h.work);
+	wait_for_completion(&h.done);
+	irq_work_sync(&h.work);
+	msleep(wait_ms);
+	say(edu, "hardirq", h.p);
+}
+
+static void check_batch(struct edu *edu)
+{
+	dma_addr_t addr[4];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(addr); i++)
+		addr[i] = map(edu, edu->area + i * SZ_8K, SZ_4K);
+	for (i = 0; i < ARRAY_SIZE(addr); i++) {
+		unmap(edu, addr[i], SZ_4K);
+		if (i == 0)
+			say(edu, "batch-first", edu->area);
+	}
+	say(edu, "batch-full", edu->area);
+	say(edu, "batch-last", edu->area + 3 * SZ_8K);
+}
+
+/* @areas are STREAMS of them. */
+static void check_stream(struct edu *edu, struct page **areas)
+{
+	unsigned int i, j, mapped = 0;
+	dma_addr_t addr;
+	u8 *p;
+
+	for (i = 0; i < STREAMS; i++) {
+		for (j = 0; j < 1 << AREA_ORDER; j++) {
+			p = page_address(areas[i]) + j * SZ_4K;
+			addr = dma_map_single(edu->dev, p, SZ_4K,
+					      DMA_FROM_DEVICE);
+			if (dma_mapping_error(edu->dev, addr))
+				continue;
+			unmap(edu, addr, SZ_4K);
+			mapped++;
+		}
+	}
+	pr_info("edudma: stream-mapped: %u\n", mapped);
+	say(edu, "stream-first", page_address(areas[0]));
+}
+
+static void run_stream(struct edu *edu)
+{
+	struct page *areas[STREAMS] = {};
+	unsigned int i;
+
+	for (i = 0; i < STREAMS; i++) {
+		areas[i] = alloc_pages(GFP_KERNEL, AREA_ORDER);
+		if (!areas[i])
+			break;
+	}
+	if (i == STREAMS)
+		check_stream(edu, areas);
+	else
+		pr_err("edudma: no memory\n");
+	while (i--)
+		__free_pages(areas[i], AREA_ORDER);
+}
+
+static void run(struct edu *edu)
+{
+	msleep(settle_ms);
+	if (!strcmp(what, "stream")) {
+		run_stream(edu);
+	} else if (!strcmp(what, "batch")) {
+		check_batch(edu);
+	} else if (!strcmp(what, "twice")) {
+		dma_addr_t a = map(edu, edu->area, SZ_4K);
+		dma_addr_t b = map(edu, edu->area, SZ_4K);
+
+		unmap(edu, a, SZ_4K);
+		unmap(edu, b, SZ_4K);
+	} else {
+		check_one(edu);
+		check_two(edu);
+		check_large(edu);
+		check_list(edu);
+		check_coherent(edu);
+		check_hardirq(edu);
+	}
+	pr_info("edudma: end\n");
+}
+
+static int edudma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct edu edu = { .dev = &pdev->dev };
+	struct page *area;
+	int err;
+
+	err = pcim_enable_device(pdev);
+	if (!err)
+		err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (err)
+		return err;
+	edu.bar = pcim_iomap(pdev, 0, 0);
+	area = alloc_pages(GFP_KERNEL, AREA_ORDER);
+	if (!edu.bar || !area) {
+		if (area)
+			__free_pages(area, AREA_ORDER);
+		return -ENOMEM;
+	}
+	edu.area = page_address(area);
+	pci_set_master(pdev);
+	if ((readl(edu.bar + REG_ID) & 0xff) == 0xed)
+		run(&edu);
+	else
+		pr_err("edudma: this is not the device\n");
+	pci_clear_master(pdev);
+	__free_pages(area, AREA_ORDER);
+	return -ENODEV;
+}
+
+static const struct pci_device_id edudma_ids[] = {
+	{ PCI_DEVICE(0x1234, 0x11e8) },
+	{ 0 },
+};
+
+static struct pci_driver edudma_driver = {
+	.name = "edudma",
+	.id_table = edudma_ids,
+	.probe = edudma_probe,
+};
+module_pci_driver(edudma_driver);
+
+MODULE_DESCRIPTION("What a device reaches, as seen by the memory");
+MODULE_LICENSE("GPL");
