@@ -133,6 +133,35 @@ int parse_size(const char *s, uint64_t *ret)
 	return 0;
 }
 
+int parse_duration(const char *s, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		uint64_t usec;
+	} units[] = { { "ms", 1000 }, { "s", 1000000 }, { "min", 60000000 } };
+	uint64_t v = 0;
+	int r;
+
+	if (*s == '\0')
+		return -ENODATA;
+	r = take_digits(&s, 10, &v);
+	if (r == -EINVAL)
+		return r;
+	if (r == 0 && v == 0 && *s == '\0') {
+		*ret = 0;
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(s, units[i].unit) != 0)
+			continue;
+		if (r < 0 || v > UINT64_MAX / units[i].usec)
+			return -ERANGE;
+		*ret = v * units[i].usec;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 int parse_bool(const char *s, bool *ret)
 {
 	static const struct {

@@ -45,6 +45,12 @@ int parse_u32(const char *s, uint32_t *ret);
  */
 int parse_size(const char *s, uint64_t *ret);
 
+/*
+ * A time in microseconds: a decimal number with the unit "ms", "s" or "min",
+ * which must be there but for 0.
+ */
+int parse_duration(const char *s, uint64_t *ret);
+
 /* "yes", "on", "true", "1" or "no", "off", "false", "0". */
 int parse_bool(const char *s, bool *ret);
 

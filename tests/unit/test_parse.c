@@ -128,6 +128,34 @@ static void test_size(void **state)
 		check_number(&cases[i], parse_size);
 }
 
+static void test_duration(void **state)
+{
+	static const struct number_case cases[] = {
+		{ "0", 0, 0 },
+		{ "0ms", 0, 0 },
+		{ "500ms", 0, 500000 },
+		{ "2s", 0, 2000000 },
+		{ "3min", 0, 180000000 },
+		{ "18446744073709551ms", 0, 18446744073709551000ULL },
+		{ "18446744073709552ms", -ERANGE, 0 },
+		{ "99999999999999999999s", -ERANGE, 0 },
+		{ "", -ENODATA, 0 },
+		{ "5", -EINVAL, 0 },
+		{ "s", -EINVAL, 0 },
+		{ "5 s", -EINVAL, 0 },
+		{ "-5s", -EINVAL, 0 },
+		{ "5m", -EINVAL, 0 },
+		{ "5S", -EINVAL, 0 },
+		{ "5s ", -EINVAL, 0 },
+		{ "0x5s", -EINVAL, 0 },
+		{ "1.5s", -EINVAL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check_number(&cases[i], parse_duration);
+}
+
 static void test_bool(void **state)
 {
 	static const char *const yes[] = { "yes", "on", "true", "1" };
@@ -213,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_uint),
 		cmocka_unit_test(test_uint_bounds),
 		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_bool),
 		cmocka_unit_test(test_pci_address),
 		cmocka_unit_test(test_strerror),
