@@ -56,7 +56,9 @@ struct virtio_pvdma_config {
 	__le32 strategy_news; /* counts changes of strategy */
 	__le32 endpoint_news; /* counts endpoints that came or went */
 	__le32 num_endpoints; /* endpoints present now */
-	__u8 reserved[24];    /* zero */
+	__le64 excess;	      /* bytes held above a lowered quota; 0: none */
+	__le32 deadline_ms;   /* for giving them up, from the change on */
+	__u8 reserved[12];    /* zero */
 };
 
 /*

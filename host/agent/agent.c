@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "agent_impl.h"
 #include "device/device.h"
@@ -31,6 +32,9 @@
 #include "vhost/vhost.h"
 
 #define VFIO_CONTAINER "/dev/vfio/vfio"
+
+/* How late vm_tick() may be. */
+#define TICK_ACCURACY_USEC 5000
 
 /* --- what the VM tells us --- */
 
@@ -56,6 +60,28 @@ static int on_work(sd_event_source *s, void *userdata)
 
 	if (vm_work(agent->vm))
 		(void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static void on_timer(void *userdata, uint64_t when)
+{
+	struct agent *agent = userdata;
+
+	(void)sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
+	if (when == VM_NEVER)
+		return;
+	(void)sd_event_source_set_time(agent->tick_source, when);
+	(void)sd_event_source_set_enabled(agent->tick_source, SD_EVENT_ONESHOT);
+}
+
+static int on_tick(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct agent *agent = userdata;
+	uint64_t now = usec;
+
+	(void)s;
+	(void)sd_event_now(agent->event, CLOCK_MONOTONIC, &now);
+	vm_tick(agent->vm, now > usec ? now : usec);
 	return 0;
 }
 
@@ -90,7 +116,15 @@ static int open_event(struct agent *agent)
 			       agent);
 	if (r < 0)
 		return r;
-	return sd_event_source_set_enabled(agent->work_source, SD_EVENT_OFF);
+	r = sd_event_source_set_enabled(agent->work_source, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(agent->event, &agent->tick_source,
+			      CLOCK_MONOTONIC, VM_NEVER, TICK_ACCURACY_USEC,
+			      on_tick, agent);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
 }
 
 /* Each MSI-X vector and connection takes a descriptor. */
@@ -108,7 +142,7 @@ static int open_type1(struct agent *agent)
 {
 	int fd = agent->config->container_fd, r;
 
-	memlock_prepare(agent->config->vm.quota);
+	(void)memlock_prepare(agent->config->vm.quota);
 	if (fd < 0)
 		fd = open(VFIO_CONTAINER, O_RDWR | O_CLOEXEC);
 	else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -143,6 +177,7 @@ static int open_vm(struct agent *agent)
 	const struct vm_notify notify = {
 		.config_changed = on_config_changed,
 		.work_pending = on_work_pending,
+		.timer = on_timer,
 		.userdata = agent,
 	};
 	int r;
@@ -356,6 +391,7 @@ void agent_free(struct agent *agent)
 	socket_name_done(&agent->vhost_name);
 	vm_free(agent->vm);
 	sd_event_source_disable_unref(agent->work_source);
+	sd_event_source_disable_unref(agent->tick_source);
 	sd_event_unref(agent->event);
 	free(agent);
 }

@@ -24,6 +24,7 @@ struct agent {
 	const struct agent_config *config;
 	sd_event *event;
 	sd_event_source *work_source; /* runs vm_work() */
+	sd_event_source *tick_source; /* runs vm_tick() */
 	struct iommu *iommu;	      /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;
@@ -37,11 +38,11 @@ struct agent {
 /* --- memlock.c --- */
 
 /*
- * Sees to it that RLIMIT_MEMLOCK lets @quota bytes be pinned: raises the soft
- * limit as far as it goes, and warns where that is not enough. Harmless to
- * call again when the quota changes.
+ * Moves the soft RLIMIT_MEMLOCK to @quota bytes, as far as the hard limit lets
+ * it; to be called again whenever the quota changes. 0; or the limit in bytes
+ * where it does not suffice, which is logged.
  */
-void memlock_prepare(uint64_t quota);
+uint64_t memlock_prepare(uint64_t quota);
 
 /* --- commands.c --- */
 

@@ -85,30 +85,55 @@ static int cmd_stats(void *userdata, const char *arg, FILE *out,
 	return 0;
 }
 
+/* Cuts "SIZE [TIME]"; *@usec stays as it is where there is no time. */
+static int parse_quota(const char *arg, uint64_t *bytes, uint64_t *usec)
+{
+	size_t len = strcspn(arg, " \t");
+	char size[32];
+	int r;
+
+	if (len >= sizeof(size))
+		return -EINVAL;
+	memcpy(size, arg, len);
+	size[len] = '\0';
+	r = parse_size(size, bytes);
+	arg += len;
+	arg += strspn(arg, " \t");
+	if (r < 0 || *arg == '\0')
+		return r;
+	r = parse_duration(arg, usec);
+	return r == 0 && *usec > CONFIG_DEADLINE_MAX_USEC ? -ERANGE : r;
+}
+
 static int cmd_quota(void *userdata, const char *arg, FILE *out,
 		     const char **why)
 {
 	struct agent *agent = userdata;
+	uint64_t quota, usec = agent->config->vm.enforce_usec, limit = 0;
 	struct vm_stats stats;
-	uint64_t quota;
 	int r;
 
 	if (*arg != '\0') {
-		r = parse_size(arg, &quota);
+		r = parse_quota(arg, &quota, &usec);
 		if (r < 0) {
-			*why = "expected a size in bytes, such as 256M";
+			*why = "expected a size in bytes, such as 256M, and perhaps a deadline up to 60min, such as 500ms";
 			return r;
 		}
 		if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
-			memlock_prepare(quota);
-		r = vm_set_quota(agent->vm, quota);
+			limit = memlock_prepare(quota);
+		r = vm_set_quota_within(agent->vm, quota, usec);
 		if (r < 0)
 			return r;
 		log_info("quota is %" PRIu64 " bytes now", quota);
 	}
 	vm_get_stats(agent->vm, &stats);
-	fprintf(out, "{\"quota\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64 "}",
-		stats.quota, stats.mapped_bytes);
+	fprintf(out,
+		"{\"quota\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64
+		", \"over_quota_bytes\": %" PRIu64,
+		stats.quota, stats.mapped_bytes, stats.over_quota_bytes);
+	if (limit > 0)
+		fprintf(out, ", \"memlock_limit\": %" PRIu64, limit);
+	fputc('}', out);
 	return 0;
 }
 
@@ -151,6 +176,9 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		strategy_name(config->vm.strategy),
 		config->vm.fallback == VM_FALLBACK_DIRECT ? "direct" : "deny");
 	json_out_string(out, config->policy);
+	fprintf(out, ", \"enforce\": \"%s\", \"enforce_deadline_ms\": %" PRIu64,
+		config->vm.enforce == VM_ENFORCE_REVOKE ? "revoke" : "wait",
+		config->vm.enforce_usec / 1000);
 	fprintf(out,
 		", \"iommu\": \"%s\", \"queues\": %u, \"max_ranges\": %u"
 		", \"vm_tag\": %" PRIu32 ", \"vhost\": {\"queues\": %u",
@@ -170,7 +198,8 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 const struct control_verb agent_verbs[] = {
 	{ "ping", "name, process id and version", cmd_ping },
 	{ "stats", "all counters", cmd_stats },
-	{ "quota", "the quota and what is mapped; with SIZE, set it first",
+	{ "quota",
+	  "the quota and what is mapped; with SIZE [TIME], set it first, TIME being the deadline for what is held above it",
 	  cmd_quota },
 	{ "config", "the configuration that is in effect since the start",
 	  cmd_config },

@@ -132,6 +132,37 @@ static int set_fallback(struct agent_config *config, const char *value,
 	return 0;
 }
 
+static int set_enforce(struct agent_config *config, const char *value,
+		       const char **why)
+{
+	static const char *const words[] = {
+		[VM_ENFORCE_WAIT] = "wait",
+		[VM_ENFORCE_REVOKE] = "revoke",
+	};
+	size_t i;
+
+	(void)why;
+	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
+		return -EINVAL;
+	config->vm.enforce = (enum vm_enforce)i;
+	return 0;
+}
+
+static int set_enforce_deadline(struct agent_config *config, const char *value,
+				const char **why)
+{
+	uint64_t usec;
+	int r = parse_duration(value, &usec);
+
+	(void)why;
+	if (r < 0)
+		return r;
+	if (usec > CONFIG_DEADLINE_MAX_USEC)
+		return -ERANGE;
+	config->vm.enforce_usec = usec;
+	return 0;
+}
+
 static int set_policy(struct agent_config *config, const char *value,
 		      const char **why)
 {
@@ -315,6 +346,12 @@ static const struct option options[] = {
 	  false },
 	{ "fallback", "NAME", set_fallback,
 	  "without a guest driver: deny (default) or direct", false },
+	{ "enforce", "NAME", set_enforce,
+	  "what is held above a lowered quota: wait (default) or revoke",
+	  false },
+	{ "enforce-deadline", "TIME", set_enforce_deadline,
+	  "time to give it up, such as 2s, up to 60min (default 500ms)",
+	  false },
 	{ "policy", "NAME", set_policy,
 	  "who is evicted: reuse (default), clock or slru", false },
 	{ "iommu", "SPEC", set_iommu,
@@ -366,6 +403,8 @@ void config_init(struct agent_config *config)
 			.granule_shift = 16,
 			.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
 			.fallback = VM_FALLBACK_DENY,
+			.enforce = VM_ENFORCE_WAIT,
+			.enforce_usec = 500000,
 			.num_queues = 2,
 			.max_ranges = 256,
 		},

@@ -24,6 +24,9 @@ struct config_socket {
 	int fd;	    /* -EBADF: not by descriptor */
 };
 
+/* The longest deadline of enforce-deadline and of the verb quota. */
+#define CONFIG_DEADLINE_MAX_USEC (UINT64_C(3600) * 1000000)
+
 struct config_device {
 	char *bdf; /* full form; NULL: the null device */
 	struct config_socket socket;

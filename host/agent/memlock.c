@@ -3,8 +3,12 @@
  * memlock.c - the kernel's limit of locked memory against the quota
  *
  * Owns: this process's soft RLIMIT_MEMLOCK. The limit is the second and
- * independent guard of the quota; too low, it turns into failed mappings (status
- * LIMIT), so it is worth a word at start.
+ * independent guard of the quota, so it moves with it, up and down; too low, it
+ * turns into failed mappings (status LIMIT), so it is worth a word.
+ *
+ * Invariant: the soft limit is the quota, or the hard limit where that is less.
+ * (What is locked above a limit that was lowered stays locked; the kernel
+ * looks only when more is to be locked.)
  *
  * Locks: none. In a request's way: not.
  */
@@ -34,24 +38,25 @@ static bool is_exempt(void)
 	       CAP_TO_MASK(CAP_IPC_LOCK);
 }
 
-void memlock_prepare(uint64_t quota)
+uint64_t memlock_prepare(uint64_t quota)
 {
-	struct rlimit limit;
+	struct rlimit limit, moved;
 
 	if (is_exempt() || getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
-		return;
-	if (limit.rlim_cur != limit.rlim_max && limit.rlim_cur < quota) {
-		struct rlimit raised = {
-			.rlim_cur = limit.rlim_max,
-			.rlim_max = limit.rlim_max,
-		};
-
-		if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
-			limit = raised;
-	}
-	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < quota)
-		log_warn("RLIMIT_MEMLOCK is %" PRIu64 " bytes, below the quota "
-			 "of %" PRIu64 ": no more than that can be mapped; "
-			 "raise LimitMEMLOCK= of the service, or ulimit -l",
-			 (uint64_t)limit.rlim_cur, quota);
+		return 0;
+	moved = limit;
+	moved.rlim_cur = quota;
+	if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < quota)
+		moved.rlim_cur = limit.rlim_max;
+	if (moved.rlim_cur != limit.rlim_cur &&
+	    setrlimit(RLIMIT_MEMLOCK, &moved) == 0)
+		limit = moved;
+	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= quota)
+		return 0;
+	log_warn(
+		"RLIMIT_MEMLOCK is %" PRIu64
+		" bytes, below the quota of %" PRIu64
+		": no more than that can be mapped; raise LimitMEMLOCK= of the service, or ulimit -l, beyond what this process may set",
+		(uint64_t)limit.rlim_cur, quota);
+	return limit.rlim_cur;
 }

@@ -5,8 +5,8 @@
  * Owns the chain of victims, linked through struct policy_node while they are
  * in no policy's list. Invariant: an extent is unmapped only after MAPPED was
  * taken away from each of its granules on condition that nobody holds it
- * (table_claim()); reclaim_end_*() are the exceptions that the specification
- * names. Locks: none. In a request's way: between the quota and the map.
+ * (table_claim()); reclaim_end_*() and reclaim_pick_held() are the exceptions
+ * that the specification names. Locks: none. In a request's way: between the quota and the map.
  */
 #include "host/agent/reclaim.h"
 
@@ -112,6 +112,25 @@ bool reclaim_pick(struct vm *vm, uint64_t bytes, uint64_t pieces,
 	return true;
 }
 
+void reclaim_pick_held(struct vm *vm, uint64_t bytes, struct victims *victims)
+{
+	uint32_t steps = policy_round(vm->policy);
+
+	while (victims->bytes < bytes) {
+		uint32_t extent = policy_victim(vm->policy, &steps);
+		const struct ledger_extent *e;
+
+		if (extent == POLICY_NONE)
+			return;
+		e = ledger_get(vm->ledger, extent);
+		if (mode_protects(vm, e))
+			continue;
+		/* The words first: who holds it from now on must ask. */
+		table_clear_mapped(vm->table, ledger_first(e), e->count);
+		push(vm, extent, victims);
+	}
+}
+
 /* The first of the victims that touch each other and include @extent. */
 static uint32_t run_start(const struct vm *vm, uint32_t extent)
 {
@@ -131,6 +150,9 @@ static void count_end(struct vm *vm, const struct ledger_extent *e,
 	if (cause == RECLAIM_ROOM) {
 		vm->root->stats.evictions++;
 		vm->root->stats.evicted_bytes += e->charge.bytes;
+	} else if (cause == RECLAIM_REVOKE) {
+		vm->root->stats.revocations++;
+		vm->root->stats.revoked_bytes += e->charge.bytes;
 	} else {
 		vm->root->stats.unmaps++;
 	}

@@ -27,8 +27,9 @@ struct victims {
 
 /* For what mappings end, as the statistics tell. */
 enum reclaim_cause {
-	RECLAIM_ROOM,  /* an eviction */
-	RECLAIM_OTHER, /* the guest or the mode wants it */
+	RECLAIM_ROOM,	/* an eviction */
+	RECLAIM_REVOKE, /* taken, though it may be held */
+	RECLAIM_OTHER,	/* the guest or the mode wants it */
 };
 
 void victims_init(struct victims *victims);
@@ -42,6 +43,12 @@ void victims_init(struct victims *victims);
 bool reclaim_pick(struct vm *vm, uint64_t bytes, uint64_t pieces,
 		  const struct granules *keep, size_t n_keep,
 		  struct victims *victims);
+
+/*
+ * Picks extents, held or not, as the policy orders them, until @victims have at
+ * least @bytes or no more are there.
+ */
+void reclaim_pick_held(struct vm *vm, uint64_t bytes, struct victims *victims);
 
 /* Picks this one extent. False: it is held. */
 bool reclaim_take(struct vm *vm, uint32_t extent, struct victims *victims);

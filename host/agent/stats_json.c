@@ -48,7 +48,8 @@ static const struct counter vm_counters[] = {
 	COUNTER(vm_stats, iommu_unmaps),    COUNTER(vm_stats, mapped_bytes),
 	COUNTER(vm_stats, mapped_peak),	    COUNTER(vm_stats, extents),
 	COUNTER(vm_stats, leaves),	    COUNTER(vm_stats, quota),
-	COUNTER(vm_stats, resets),
+	COUNTER(vm_stats, resets),	    COUNTER(vm_stats, revocations),
+	COUNTER(vm_stats, revoked_bytes),   COUNTER(vm_stats, over_quota_bytes),
 };
 ASSERT_COMPLETE(vm_stats, vm_counters);
 

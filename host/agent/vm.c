@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "host/agent/endpoints.h"
+#include "host/agent/enforce.h"
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/layout.h"
 #include "host/agent/host_limits.h"
@@ -36,9 +37,6 @@
 
 /* A guest that sends requests this long after a reset did not die of it. */
 #define VM_RESET_USEC 2000000
-/* A slice of shedding ends after this time, and after at least one step. */
-#define VM_SLICE_USEC 20000
-#define VM_SHED_BYTES (32ULL * 1024 * 1024)
 
 DEFINE_CLEANUP(vm, struct vm *, vm_free);
 
@@ -403,6 +401,8 @@ void vm_config_read(const struct vm *vm, struct virtio_pvdma_config *ret)
 		.strategy_news = htole32(root->strategy_news),
 		.endpoint_news = htole32(root->endpoint_news),
 		.num_endpoints = htole32(endpoints_present(vm)),
+		.excess = htole64(root->enforce.excess),
+		.deadline_ms = htole32(root->enforce.deadline_ms),
 	};
 }
 
@@ -423,48 +423,30 @@ void vm_set_features(struct vm *vm, uint64_t features)
 	vm->root->features = features & vm_features(vm);
 }
 
-/* Evicts what is idle while more is charged than the quota allows. */
-static bool shed(struct vm *vm)
+int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 {
-	uint64_t until = vm_now() + VM_SLICE_USEC;
-
-	while (quota_missing(&vm->root->quota, 0) > 0) {
-		uint64_t bytes = min(quota_missing(&vm->root->quota, 0),
-				     (uint64_t)VM_SHED_BYTES);
-		struct victims victims;
-
-		if (!table_is_writable(vm->table))
-			return false;
-		victims_init(&victims);
-		/* The operator's word is above that of a persistent driver. */
-		victims.kept_too = true;
-		(void)reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
-		if (victims.extents == 0 ||
-		    reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0)
-			return false;
-		if (vm_now() >= until)
-			return true;
-	}
-	return false;
-}
-
-int vm_set_quota(struct vm *vm, uint64_t bytes)
-{
-	if (bytes == vm->root->quota.limit)
+	if (bytes == vm->root->quota.limit && enforce_excess(vm) == 0)
 		return 0;
+	enforce_reset(vm);
 	quota_set_limit(&vm->root->quota, bytes);
 	mode_retry(vm);
 	if (vm_work(vm))
 		vm_notify_work(vm);
+	enforce_begin(vm, usec);
 	vm->root->quota_news++;
 	vm_notify_config(vm);
 	return 0;
 }
 
+int vm_set_quota(struct vm *vm, uint64_t bytes)
+{
+	return vm_set_quota_within(vm, bytes, vm->config.enforce_usec);
+}
+
 bool vm_work(struct vm *vm)
 {
 	/* What only a direct mapping had goes before what drivers want. */
-	return mode_work(vm) || shed(vm);
+	return mode_work(vm) || enforce_work(vm);
 }
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret)
@@ -475,4 +457,5 @@ void vm_get_stats(const struct vm *vm, struct vm_stats *ret)
 	ret->extents = ledger_extents(vm->ledger);
 	ret->leaves = table_leaves(vm->table);
 	ret->quota = vm->root->quota.limit;
+	ret->over_quota_bytes = enforce_excess(vm);
 }

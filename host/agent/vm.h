@@ -9,9 +9,9 @@
  * Single-threaded.
  *
  * Invariants: the bytes mapped never exceed the quota (strategy direct-map and
- * fallback=direct are charged like everything else); a granule's MAPPED bit is
- * set only while the ledger holds it; the table is written only while queues
- * run.
+ * fallback=direct are charged like everything else), or where it was lowered
+ * below what is held never grow; a granule's MAPPED bit is set only while the
+ * ledger holds it; the table is written only while queues run.
  */
 #ifndef PVDMA_AGENT_VM_H
 #define PVDMA_AGENT_VM_H
@@ -27,13 +27,23 @@ struct vm;
 
 #define VM_ENDPOINTS_MAX 64
 
+#define VM_NEVER UINT64_MAX
+
 enum vm_fallback {
 	VM_FALLBACK_DENY,   /* without a driver a device reaches nothing */
 	VM_FALLBACK_DIRECT, /* ... everything, if the quota covers it */
 };
 
+/* What becomes of what is held above a lowered quota after the deadline. */
+enum vm_enforce {
+	VM_ENFORCE_WAIT,   /* it stays until it is given up */
+	VM_ENFORCE_REVOKE, /* it is unmapped, and devices may fault */
+};
+
 struct vm_config {
 	uint64_t quota;	       /* bytes; 0: nothing is ever mapped */
+	uint64_t enforce_usec; /* the deadline for what is held */
+	enum vm_enforce enforce;
 	uint8_t granule_shift; /* VIRTIO_PVDMA_GRANULE_SHIFT_MIN..MAX */
 	uint8_t strategy;      /* VIRTIO_PVDMA_S_* */
 	enum vm_fallback fallback;
@@ -48,6 +58,11 @@ struct vm_notify {
 	void (*config_changed)(void *userdata);
 	/* vm_work() wants to run from the event loop soon. May be NULL. */
 	void (*work_pending)(void *userdata);
+	/*
+	 * vm_tick() wants to run at @when (CLOCK_MONOTONIC, in usec), and not
+	 * at the time that was said before; VM_NEVER: not at all. May be NULL.
+	 */
+	void (*timer)(void *userdata, uint64_t when);
 	void *userdata;
 };
 
@@ -61,16 +76,19 @@ struct vm_stats {
 	uint64_t failed_limit;	  /* of those, LIMIT */
 	uint64_t evictions;	  /* extents evicted for room */
 	uint64_t evicted_bytes;
-	uint64_t evict_busy; /* candidates that were held */
+	uint64_t evict_busy;  /* candidates that were held */
+	uint64_t revocations; /* extents taken while held (enforce=revoke) */
+	uint64_t revoked_bytes;
 	uint64_t unmaps;     /* extents ended by other causes */
 	uint64_t iommu_maps; /* backend calls */
 	uint64_t iommu_unmaps;
-	uint64_t mapped_bytes; /* now */
-	uint64_t mapped_peak;  /* highest so far */
-	uint64_t extents;      /* now */
-	uint64_t leaves;       /* registered now */
-	uint64_t quota;	       /* now */
-	uint64_t resets;       /* INITs and VM resets */
+	uint64_t mapped_bytes;	   /* now */
+	uint64_t mapped_peak;	   /* highest so far */
+	uint64_t extents;	   /* now */
+	uint64_t leaves;	   /* registered now */
+	uint64_t quota;		   /* now */
+	uint64_t over_quota_bytes; /* now: mapped above a lowered quota */
+	uint64_t resets;	   /* INITs and VM resets */
 };
 
 /*
@@ -130,10 +148,15 @@ size_t vm_request_max(const struct vm *vm);
 bool vm_work(struct vm *vm);
 
 /*
- * Sets the quota. Lowering evicts what is idle at once; what is held stays
- * and is reported by stats until it is given up. 0 or negative errno.
+ * Sets the quota. Lowering evicts what is idle at once; what is held is asked
+ * of the guest, and after the configured deadline, or one of @usec, is taken or
+ * waited for, as the configuration says. 0 or negative errno.
  */
 int vm_set_quota(struct vm *vm, uint64_t bytes);
+int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec);
+
+/* The time that struct vm_notify's timer() was told has come: it is @now. */
+void vm_tick(struct vm *vm, uint64_t now);
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret);
 

@@ -2,8 +2,8 @@
 /*
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
- * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, layout.c,
- * host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
+ * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
+ * layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
  * in the state's arena; the rest is configuration, or follows from the root
  * and from what the VMM announces.
  */
@@ -11,6 +11,7 @@
 #define PVDMA_AGENT_VM_PRIVATE_H
 
 #include "host/agent/decode.h"
+#include "host/agent/enforce.h"
 #include "host/agent/ledger.h"
 #include "host/agent/mode.h"
 #include "host/agent/policy/policy.h"
@@ -36,6 +37,7 @@ struct vm_root {
 	struct table_root table;
 	struct quota quota;
 	struct mode_root mode;
+	struct enforce_root enforce;
 	struct policy_root policy;
 	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
 	struct vm_stats stats; /* only what counts up */

@@ -16,7 +16,8 @@ from lib.vhost_user import Guest, MIB
 VM_COUNTERS = {
     "requests", "map_requests", "map_granules", "map_present", "failed_requests", "failed_quota",
     "failed_limit", "evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
-    "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "leaves", "quota", "resets"}
+    "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "leaves", "quota", "resets",
+    "revocations", "revoked_bytes", "over_quota_bytes"}
 
 
 class Control(unittest.TestCase):
@@ -90,17 +91,22 @@ class Control(unittest.TestCase):
         config = self.ask("config")
         self.assertEqual(config["granule"], 65536)
         self.assertEqual(config["strategy"], "on-demand")
+        self.assertEqual((config["enforce"], config["enforce_deadline_ms"]), ("wait", 500))
         self.assertEqual(config["devices"][1]["endpoint"], 7)
         self.assertEqual(config["devices"][0]["socket"], self.agent.vfio_sockets[0])
 
     def test_quota(self):
-        self.assertEqual(self.ask("quota"), {"quota": 8 * MIB, "mapped_bytes": 0})
+        self.assertEqual(self.ask("quota"),
+                         {"quota": 8 * MIB, "mapped_bytes": 0, "over_quota_bytes": 0})
         self.assertEqual(self.ask("quota 4M")["quota"], 4 * MIB)
         self.assertEqual(self.ask("quota")["quota"], 4 * MIB)
         self.assertEqual(self.ask("quota 0")["quota"], 0)
-        for bad in ("4X", "-1", "4M 5M", "99999999999999999999"):
+        for bad in ("4X", "-1", "4M 5M", "99999999999999999999", "4M 5", "4M 5ms 6ms", "5ms",
+                    "4M -1s", "4M 61min", "4M 99999999999999999999s", "4" * 40):
             self.assertIn("256M", self.ask(f"quota {bad}")["error"])
         self.assertEqual(self.ask("quota")["quota"], 0)
+        self.assertEqual(self.ask("quota 4M \t 20ms")["quota"], 4 * MIB)
+        self.assertEqual(self.ask("quota 5M 0")["quota"], 5 * MIB)
 
     def test_errors(self):
         for bad in ("", "unknown", "STATS", "stats now", "ping 1", "config x", "\x01\x02"):

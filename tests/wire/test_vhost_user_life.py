@@ -78,6 +78,50 @@ class Life(Case):
         # The rest of the configuration did not change.
         self.assertEqual(before[:16] + before[28:], after[:16] + after[28:])
 
+    def held_above(self, command):
+        """12 granules of 64K held by a driver; the quota is lowered to 8 of them."""
+        g = self.guest
+        g.ready()
+        g.open_channel()
+        for i in range(12):
+            g.hold(100 + i)
+            self.assertStatus(g.map((100 + i, 1)), vu.OK)
+        answer = self.query("quota", *command.split())
+        self.assertEqual(answer["over_quota_bytes"], 4 * GRANULE)
+        self.assertEqual(len(g.channel.recv(12)), 12)
+        return struct.unpack_from("<QI", g.front_end.get_config(), 40)
+
+    def settled(self, left=8, seconds=20):
+        deadline = time.monotonic() + seconds
+        while self.stats()["mapped_bytes"] != left * GRANULE:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        return struct.unpack_from("<QI", self.guest.front_end.get_config(), 40)
+
+    def test_asked_to_give_up(self):
+        """DEV-QUOTA-1 and DEV-QUOTA-2: `excess` and `deadline_ms`, until it is given up."""
+        g = self.guest
+        self.assertEqual(self.held_above("512K 1234ms"), (4 * GRANULE, 1234))
+        g.hold(500)
+        self.assertStatus(g.map((500, 1)), vu.QUOTA)  # DEV-QUOTA-3
+        for i in range(4):
+            g.drop(100 + i)
+        self.assertEqual(self.settled(), (0, 0))
+        self.assertEqual(len(g.channel.recv(12)), 12)
+        self.assertEqual(self.stats()["revocations"], 0)
+        self.assertEqual([g.word(100 + i) & MAPPED for i in range(4)], [0] * 4)
+
+    def test_waited_for(self):
+        """enforce=wait, the default: reported, and nothing is taken."""
+        self.assertEqual(self.held_above("512K 1ms"), (4 * GRANULE, 1))
+        deadline = time.monotonic() + 20
+        while "(enforce=wait)" not in self.agent.stderr():
+            self.assertLess(time.monotonic(), deadline)
+        stats = self.stats()
+        self.assertEqual((stats["over_quota_bytes"], stats["mapped_bytes"], stats["revocations"]),
+                         (4 * GRANULE, 12 * GRANULE, 0))
+        self.assertTrue(all(self.guest.word(100 + i) & MAPPED for i in range(12)))
+
     def test_news_wait_for_a_driver(self):
         """A front-end without a driver is not told: QEMU 11 would follow a null pointer."""
         g = self.guest
@@ -229,6 +273,37 @@ class Life(Case):
         self.assertStatus(guest.leaf(0), vu.OK)
         self.assertEqual(guest.attach(), vu.OK)
         self.assertStatus(guest.map((100, 4)), vu.OK)
+
+
+class Revoke(Life):
+    ARGS = ("--enforce", "revoke", "--enforce-deadline=40ms")
+
+    def test_waited_for(self):
+        """DEV-QUOTA-4: held memory is taken, after the deadline and not before."""
+        began = time.monotonic()
+        excess, deadline = self.held_above("512K")
+        self.assertEqual((excess, deadline), (4 * GRANULE, 40))
+        self.assertEqual(self.settled(), (0, 0))
+        self.assertGreaterEqual(time.monotonic() - began, 0.04)
+        stats = self.stats()
+        self.assertEqual((stats["revocations"], stats["revoked_bytes"]), (4, 4 * GRANULE))
+        taken = [100 + i for i in range(12) if not self.guest.word(100 + i) & MAPPED]
+        self.assertEqual(len(taken), 4)
+        self.assertTrue(all(self.guest.word(granule) & 0xF == 1 for granule in taken))
+        self.assertIn("are taken from it to keep the quota of 512 KiB", self.agent.stderr())
+        self.assertIn("(endpoint 1)", self.agent.stderr())
+
+    def test_revoked_and_asked_for_again(self):
+        """DEV-QUOTA-5: a MAP of what was taken while it was held is one like any other."""
+        g = self.guest
+        self.held_above("512K")
+        self.settled()
+        taken = [100 + i for i in range(12) if not g.word(100 + i) & MAPPED]
+        self.assertStatus(g.map((taken[0], 1)), vu.QUOTA)
+        self.query("quota", "1M")
+        self.assertStatus(g.map(*[(granule, 1) for granule in taken]), vu.OK)
+        self.assertTrue(all(g.word(100 + i) & MAPPED for i in range(12)))
+        self.assertEqual(self.stats()["mapped_bytes"], 12 * GRANULE)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ struct guest {
 	bool blocks; /* leaves of blocks are registered */
 	unsigned int config_news;
 	unsigned int work_news;
+	uint64_t timer;	 /* when vm_tick() is to run, or VM_NEVER */
 	uint16_t index;	 /* of the last answer */
 	uint32_t mapped; /* of the last answer */
 };
@@ -54,6 +55,8 @@ struct guest_options {
 	uint8_t shift;
 	uint8_t strategy; /* 0: on-demand; see GUEST_SINGLE_USE */
 	enum vm_fallback fallback;
+	enum vm_enforce enforce;
+	uint64_t enforce_usec;
 	uint64_t entries_max; /* of the null IOMMU; 0: no limit */
 	uint64_t bytes_max;   /* likewise */
 	bool no_memory;	      /* announce none yet */
@@ -67,6 +70,11 @@ static inline void guest_config_changed(void *userdata)
 static inline void guest_work_pending(void *userdata)
 {
 	((struct guest *)userdata)->work_news++;
+}
+
+static inline void guest_timer(void *userdata, uint64_t when)
+{
+	((struct guest *)userdata)->timer = when;
 }
 
 /* Announces [gpa, gpa + size) of the memfd, at the same offset there. */
@@ -90,6 +98,8 @@ static inline void guest_start(struct guest *g, const struct guest_options *o)
 		.granule_shift = o->shift,
 		.strategy = guest_strategy(o),
 		.fallback = o->fallback,
+		.enforce = o->enforce,
+		.enforce_usec = o->enforce_usec,
 		.policy = "clock",
 		.num_queues = 2,
 		.max_ranges = 64,
@@ -97,11 +107,16 @@ static inline void guest_start(struct guest *g, const struct guest_options *o)
 	struct vm_notify notify = {
 		.config_changed = guest_config_changed,
 		.work_pending = guest_work_pending,
+		.timer = guest_timer,
 		.userdata = g,
 	};
 	int r;
 
-	*g = (struct guest){ .size = o->size, .shift = o->shift };
+	*g = (struct guest){
+		.size = o->size,
+		.shift = o->shift,
+		.timer = VM_NEVER,
+	};
 	g->fd = memfd_create("guest", MFD_CLOEXEC);
 	assert(g->fd >= 0);
 	r = ftruncate(g->fd, (off_t)g->size);
@@ -393,6 +408,15 @@ static inline void guest_work(struct guest *g)
 {
 	while (vm_work(g->vm))
 		;
+}
+
+/* All that is due at @now; time passes for nobody but vm_tick(). */
+static inline void guest_tick(struct guest *g, uint64_t now)
+{
+	do {
+		g->timer = VM_NEVER;
+		vm_tick(g->vm, now);
+	} while (g->timer <= now);
 }
 
 static inline struct vm_stats guest_stats(const struct guest *g)
