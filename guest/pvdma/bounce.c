@@ -8,7 +8,8 @@
  * copy, as the kernel's direct mode does it (whose pool modules cannot use). A
  * chunk is 256 KiB, aligned to its size, in slots of 2 KiB; a mapping is a run
  * of slots. Chunks are allocated when a driver sets a mask that is too small,
- * and later as they are needed, and kept until the device goes. Holds and MAPs
+ * and later as they are needed, and kept until the host wants memory back or
+ * the device goes. Holds and MAPs
  * of the copies are the business of dma_ops.c, as for any other memory.
  *
  * Invariant: orig[i] of a slot in use is the address of the memory that the
@@ -16,7 +17,7 @@
  *
  * Locks: pvdma_bounce_pool.lock (raw) for the bitmaps; the index of chunks is
  * an xarray, with its own lock. Copies are made without locks: a slot in use
- * belongs to one mapping.
+ * belongs to one mapping, and a chunk with a slot in use stays.
  */
 #include <linux/bitmap.h>
 #include <linux/dma-map-ops.h>
@@ -84,6 +85,12 @@ pvdma_bounce_pool(struct pvdma *pv, enum pvdma_zone zone, gfp_t gfp)
 	return pool;
 }
 
+static void pvdma_bounce_free_chunk(struct pvdma_bounce_chunk *c)
+{
+	free_pages((unsigned long)c->vaddr, get_order(PVDMA_BOUNCE_CHUNK));
+	kfree(c);
+}
+
 /* Adds a chunk; the size of the pool is the caller's business. */
 static int pvdma_bounce_grow(struct pvdma_bounce_pool *pool, gfp_t gfp)
 {
@@ -144,7 +151,8 @@ bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask)
 	if (zone == PVDMA_NR_ZONES)
 		return false;
 	pool = pvdma_bounce_pool(ep->pv, zone, GFP_KERNEL);
-	while (pool && READ_ONCE(pool->nr) < PVDMA_BOUNCE_FIRST)
+	while (pool && READ_ONCE(pool->nr) < PVDMA_BOUNCE_FIRST &&
+	       !READ_ONCE(ep->pv->conf.excess))
 		if (pvdma_bounce_grow(pool, GFP_KERNEL))
 			break;
 	return true;
@@ -333,6 +341,49 @@ void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used)
 	}
 }
 
+/* Takes a chunk out that holds no copy. NULL: there is none. */
+static struct pvdma_bounce_chunk *
+pvdma_bounce_take_idle(struct pvdma_bounce_pool *pool)
+{
+	struct pvdma_bounce_chunk *c = NULL;
+	unsigned long flags;
+	unsigned int i;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (i = 0; i < pool->nr && !c; i++) {
+		if (pool->chunk[i]->used)
+			continue;
+		c = pool->chunk[i];
+		pool->chunk[i] = pool->chunk[--pool->nr];
+	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	if (!c)
+		return NULL;
+	/* before its memory can be anybody else's, whose unmap looks here */
+	xa_lock_irqsave(&pool->index, flags);
+	__xa_erase(&pool->index, c->phys / PVDMA_BOUNCE_CHUNK);
+	xa_unlock_irqrestore(&pool->index, flags);
+	return c;
+}
+
+/* Frees what holds no copy; returns how many bytes that was. */
+u64 pvdma_bounce_shrink(struct pvdma *pv)
+{
+	struct pvdma_bounce_pool *pool;
+	struct pvdma_bounce_chunk *c;
+	u64 bytes = 0;
+	int zone;
+
+	for (zone = 0; zone < PVDMA_NR_ZONES; zone++) {
+		pool = READ_ONCE(pv->pool[zone]);
+		while (pool && (c = pvdma_bounce_take_idle(pool))) {
+			pvdma_bounce_free_chunk(c);
+			bytes += PVDMA_BOUNCE_CHUNK;
+		}
+	}
+	return bytes;
+}
+
 /* Frees the pools; nobody maps any more. */
 void pvdma_bounce_free(struct pvdma *pv)
 {
@@ -345,11 +396,8 @@ void pvdma_bounce_free(struct pvdma *pv)
 		if (!pool)
 			continue;
 		xa_destroy(&pool->index);
-		for (i = 0; i < pool->nr; i++) {
-			free_pages((unsigned long)pool->chunk[i]->vaddr,
-				   get_order(PVDMA_BOUNCE_CHUNK));
-			kfree(pool->chunk[i]);
-		}
+		for (i = 0; i < pool->nr; i++)
+			pvdma_bounce_free_chunk(pool->chunk[i]);
 		kfree(pool);
 		pv->pool[zone] = NULL;
 	}

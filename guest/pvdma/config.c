@@ -24,6 +24,10 @@ static void pvdma_config_read_quota(struct virtio_device *vdev,
 				&conf->quota_news);
 		virtio_cread_le(vdev, struct virtio_pvdma_config, quota,
 				&conf->quota);
+		virtio_cread_le(vdev, struct virtio_pvdma_config, excess,
+				&conf->excess);
+		virtio_cread_le(vdev, struct virtio_pvdma_config, deadline_ms,
+				&conf->deadline_ms);
 		virtio_cread_le(vdev, struct virtio_pvdma_config, quota_news,
 				&news);
 	} while (news != conf->quota_news && --tries);
@@ -109,11 +113,60 @@ int pvdma_config_get(struct virtio_device *vdev, struct pvdma_conf *conf)
 	return pvdma_config_check(vdev, conf);
 }
 
+/*
+ * DRV-QUOTA-2: registers a leaf that the host knows again, if there is any: the
+ * host sees that the table's owner lives, and brings the table up to date.
+ */
+static void pvdma_config_greet(struct pvdma *pv)
+{
+	struct pvdma_slot *s;
+	u64 leaf;
+
+	if (!pvdma_track_first_registered(&pv->track, &leaf))
+		return;
+	s = pvdma_request_get(pv);
+	if (!s)
+		return;
+	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
+	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_LEAF, 0);
+	pvdma_encode_leaf(s->main, s->max_items, leaf,
+			  pvdma_track_leaf_addr(&pv->track, leaf));
+	/* what is wrong, if anything, is told there */
+	(void)pvdma_request_run(s);
+	pvdma_request_put(s);
+}
+
+/*
+ * The quota was changed, or is kept again. Live transfers' holds are all that
+ * there is beyond the pools of copies, whose idle chunks are given up
+ * (DRV-QUOTA-1); while the host wants memory back none are added early.
+ */
+static void pvdma_config_quota(struct pvdma *pv, const struct pvdma_conf *old,
+			       const struct pvdma_conf *now)
+{
+	struct device *dev = &pv->vdev->dev;
+	u64 freed;
+
+	if (now->quota != old->quota) {
+		dev_info(dev, "the quota is %llu KiB now\n", now->quota >> 10);
+		sysfs_notify(&pv->class_dev->kobj, NULL, "quota");
+	}
+	if (now->excess) {
+		freed = pvdma_bounce_shrink(pv);
+		dev_info(
+			dev,
+			"the host wants %llu KiB that are in use, within %u ms; the memory for copies shrinks by %llu KiB\n",
+			now->excess >> 10, now->deadline_ms, freed >> 10);
+	}
+	if (now->excess != old->excess)
+		sysfs_notify(&pv->class_dev->kobj, NULL, "excess");
+	pvdma_config_greet(pv);
+}
+
 /* A configuration change: what has changed, and what follows from it. */
 void pvdma_config_news(struct work_struct *work)
 {
 	struct pvdma *pv = container_of(work, struct pvdma, news_work);
-	struct device *dev = &pv->vdev->dev;
 	struct pvdma_conf now, old;
 
 	mutex_lock(&pvdma_lock);
@@ -121,6 +174,8 @@ void pvdma_config_news(struct work_struct *work)
 	now = old;
 	pvdma_config_read_news(pv->vdev, &now);
 	WRITE_ONCE(pv->conf.quota, now.quota);
+	WRITE_ONCE(pv->conf.excess, now.excess);
+	WRITE_ONCE(pv->conf.deadline_ms, now.deadline_ms);
 	WRITE_ONCE(pv->conf.strategy, now.strategy);
 	pv->conf.quota_news = now.quota_news;
 	pv->conf.strategy_news = now.strategy_news;
@@ -128,10 +183,8 @@ void pvdma_config_news(struct work_struct *work)
 	pv->conf.num_endpoints = now.num_endpoints;
 	mutex_unlock(&pvdma_lock);
 
-	if (now.quota != old.quota) {
-		dev_info(dev, "the quota is %llu KiB now\n", now.quota >> 10);
-		sysfs_notify(&pv->class_dev->kobj, NULL, "quota");
-	}
+	if (now.quota_news != old.quota_news)
+		pvdma_config_quota(pv, &old, &now);
 	if (now.strategy != old.strategy)
 		sysfs_notify(&pv->class_dev->kobj, NULL, "strategy");
 	if (now.endpoint_news != old.endpoint_news)

@@ -53,6 +53,8 @@ struct pvdma_conf {
 	u16 max_ranges;
 	u32 vm_tag;
 	u64 quota;
+	u64 excess;
+	u32 deadline_ms;
 	u32 quota_news;
 	u32 strategy_news;
 	u32 endpoint_news;
@@ -228,6 +230,7 @@ void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 		       enum dma_data_direction dir, bool to_device);
 size_t pvdma_bounce_max_size(struct device *dev);
+u64 pvdma_bounce_shrink(struct pvdma *pv);
 void pvdma_bounce_free(struct pvdma *pv);
 void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
 

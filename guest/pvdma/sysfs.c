@@ -30,6 +30,8 @@ PVDMA_SYSFS_SHOW(version, "%u",
 		 min_t(u16, pvdma_of(dev)->conf.version, VIRTIO_PVDMA_VERSION));
 PVDMA_SYSFS_SHOW(granule, "%u", 1u << pvdma_of(dev)->conf.granule_shift);
 PVDMA_SYSFS_SHOW(quota, "%llu", READ_ONCE(pvdma_of(dev)->conf.quota));
+PVDMA_SYSFS_SHOW(excess, "%llu", READ_ONCE(pvdma_of(dev)->conf.excess));
+PVDMA_SYSFS_SHOW(deadline_ms, "%u", READ_ONCE(pvdma_of(dev)->conf.deadline_ms));
 PVDMA_SYSFS_SHOW(queues, "%u", pvdma_of(dev)->nr_queues);
 PVDMA_SYSFS_SHOW(max_ranges, "%u", pvdma_of(dev)->max_items);
 PVDMA_SYSFS_SHOW(vm_tag, "%#x", pvdma_of(dev)->conf.vm_tag);
@@ -75,6 +77,8 @@ static DEVICE_ATTR_WO(rebind);
 static struct attribute *pvdma_sysfs_attrs[] = { &dev_attr_version.attr,
 						 &dev_attr_granule.attr,
 						 &dev_attr_quota.attr,
+						 &dev_attr_excess.attr,
+						 &dev_attr_deadline_ms.attr,
 						 &dev_attr_strategy.attr,
 						 &dev_attr_queues.attr,
 						 &dev_attr_max_ranges.attr,

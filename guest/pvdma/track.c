@@ -257,6 +257,22 @@ static bool pvdma_track_next_leaf(const struct pvdma_track *t,
 	return false;
 }
 
+bool pvdma_track_first_registered(struct pvdma_track *t, u64 *leaf)
+{
+	int level;
+	u64 n;
+
+	for (level = 0; level < PVDMA_LEVELS; level++) {
+		for (n = 0; pvdma_track_next_leaf(t, level, &n); n++) {
+			*leaf = pvdma_track_leaf_of(
+				level, n << VIRTIO_PVDMA_LEAF_SHIFT);
+			if (pvdma_track_registered(t, *leaf))
+				return true;
+		}
+	}
+	return false;
+}
+
 static void pvdma_track_forget_level(struct pvdma_track *t,
 				     enum pvdma_level level)
 {

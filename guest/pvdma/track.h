@@ -82,6 +82,9 @@ u64 pvdma_track_leaf_addr(const struct pvdma_track *t, u64 leaf);
 bool pvdma_track_registered(struct pvdma_track *t, u64 leaf);
 void pvdma_track_set_registered(struct pvdma_track *t, u64 leaf);
 
+/* Some leaf that the host has accepted; false if there is none. */
+bool pvdma_track_first_registered(struct pvdma_track *t, u64 *leaf);
+
 /*
  * The device was reset: no leaf is registered, nothing is mapped; holds stay.
  * Only while the device does not run.

@@ -20,6 +20,7 @@ is answered with one line of JSON:
     swap on|off        answer LEAF after the request behind it (NOENT first)
     evict on|off       evict whatever is idle after each request
     quota BYTES        change the quota and tell the guest
+    excess BYTES MS    ask for bytes that are in use, within so many milliseconds
     endpoints N        change num_endpoints and tell the guest
     set NAME VALUE     change an option (--NAME) without telling anybody
     quit
@@ -58,6 +59,7 @@ class Device:
         self.args = args
         self.memory = Memory()
         self.quota = args.quota
+        self.excess, self.deadline_ms = 0, 0
         self.news = [0, 0, 0]
         self.endpoints = args.endpoints
         self.violations = []
@@ -83,8 +85,9 @@ class Device:
     def config(self):
         a = self.args
         return struct.pack(
-            "<IHBBHHIQIIII24x", a.magic, a.version, a.granule_shift, a.strategy,
-            a.queues, a.max_ranges, a.vm_tag, self.quota, *self.news, self.endpoints)
+            "<IHBBHHIQIIIIQI12x", a.magic, a.version, a.granule_shift, a.strategy,
+            a.queues, a.max_ranges, a.vm_tag, self.quota, *self.news, self.endpoints,
+            self.excess, self.deadline_ms)
 
     def reset(self):
         """The driver is gone. Was it allowed to be?"""
@@ -377,6 +380,9 @@ class Backend:
             device.evicting = value == "on"
         elif verb == "quota":
             device.quota = int(value, 0)
+            self.tell(0)
+        elif verb == "excess":
+            device.excess, device.deadline_ms = int(value, 0), int(extra, 0)
             self.tell(0)
         elif verb == "endpoints":
             device.endpoints = int(value, 0)

@@ -118,6 +118,23 @@ news() {
 	no_violations
 }
 
+# The host wants back what is in use: the operator sees it, and the driver shows
+# itself by a leaf that it registers again (DRV-QUOTA-2), until all is well.
+asked() {
+	local leaves
+
+	leaves=$(fake_stat .type_2)
+	fake excess $((3 << 20)) 700
+	eventually 30 "the excess in the guest" eval \
+		'[[ $(g driver "attribute excess; attribute deadline_ms" | xargs) == "$((3 << 20)) 700" ]]'
+	g_says driver 'the host wants 3072 KiB that are in use, within 700 ms'
+	expect "leaves registered again" "$(fake_stat .type_2) == $leaves + 1"
+	fake excess 0 0
+	eventually 30 "the end of the excess" eval '[[ $(g driver "attribute excess") == 0 ]]'
+	g driver "work $NVME 1M"
+	no_violations
+}
+
 # DETACH when a driver goes, and all of them before the reset (DRV-RESET-1).
 detached() {
 	g driver "drive $NIC; undrive $NVME"
@@ -135,6 +152,7 @@ step evict-all evicted
 step failures failed
 step silence silent
 step news news
+step asked asked
 step detach detached
 # QEMU does not survive that its backend goes first
 guest_stop driver

@@ -234,8 +234,11 @@ static void test_leaves(void **state)
 	assert_int_equal(track.nr_leaves, 1);
 
 	assert_false(pvdma_track_registered(&track, 1));
+	assert_false(pvdma_track_first_registered(&track, &g));
 	pvdma_track_set_registered(&track, 1);
 	assert_true(pvdma_track_registered(&track, 1));
+	assert_true(pvdma_track_first_registered(&track, &g));
+	assert_int_equal(g, 1);
 	assert_int_equal(pvdma_track_leaf_addr(&track, 1), addr);
 	assert_ptr_equal(pvdma_track_word(&track, PVDMA_GRANULES, 1024),
 			 (void *)addr);
