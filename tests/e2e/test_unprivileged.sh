@@ -74,6 +74,25 @@ handed_in() {
 	works fds
 }
 
+# The limit of locked memory moves with the quota, up to the hard limit; beyond it the
+# answer and the log say so.
+limit_moves() {
+	AGENT_PREFIX=("${NOBODY[@]}")
+	agent_start moves "$DISK" -- --quota 16M
+	same "the limit" "$(stat_of moves process.limit)" $((16 << 20))
+	agent_query moves quota 32M
+	same "the limit" "$(stat_of moves process.limit)" $((32 << 20))
+	agent_query moves quota 8M
+	same "the limit" "$(stat_of moves process.limit)" $((8 << 20))
+	same "the limit in the answer" \
+		"$(agent_query moves quota 64M | jq .memlock_limit)" $QUOTA
+	same "the limit" "$(stat_of moves process.limit)" $QUOTA
+	contains "the agent's log" "$(agent_log moves)" \
+		"RLIMIT_MEMLOCK is $QUOTA bytes, below the quota of $((64 << 20))"
+	agent_stop moves
+}
+
 step no-access no_access
 step group-access group_access
+step limit-moves limit_moves
 step handed-in handed_in
