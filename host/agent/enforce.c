@@ -255,5 +255,5 @@ void vm_tick(struct vm *vm, uint64_t now)
 		next = min(e->until - now, (uint64_t)ENFORCE_LOOK_USEC);
 	else if (vm->config.enforce == VM_ENFORCE_WAIT)
 		log_overdue(vm);
-	set_timer(vm, now + next);
+	set_timer(vm, now + min(next, VM_NEVER - 1 - now));
 }

@@ -215,8 +215,9 @@ static void do_step(struct input *in)
 	case 14:
 		return get8(in) % 2 ? do_endpoint(in) : do_fault(in);
 	default:
-		while (vm_work(g.vm))
-			;
+		if (get8(in) % 2)
+			return guest_tick(&g, GUEST_LATE);
+		guest_work(&g);
 	}
 }
 
@@ -278,6 +279,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						    VIRTIO_PVDMA_S_PERSISTENT,
 				.fallback = how >> 3 & 1 ? VM_FALLBACK_DIRECT :
 							   VM_FALLBACK_DENY,
+				.enforce = VM_ENFORCE_REVOKE,
+				.enforce_usec = 1000000,
 				.entries_max = how >> 4 & 1 ? 12 : 0,
 				.bytes_max = how >> 5 & 1 ? 24 * PAGE : 0,
 				.no_memory = how >> 6 & 1,

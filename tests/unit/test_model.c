@@ -2,8 +2,8 @@
 /*
  * A naive model of the device, and the device, side by side.
  *
- * A guest that keeps the rules of the specification does random things, and a
- * VMM pauses it and takes memory away. The model knows no extents, policy or
+ * A guest that keeps the rules of the specification does random things, a VMM
+ * pauses it and takes memory away, and an operator its quota. The model knows no extents, policy or
  * arena: it looks at each page and each word. It predicts every status, and
  * checks after each step that the books balance, and again and again that no
  * live transfer lost its mapping, that no word says MAPPED without one, that
@@ -57,6 +57,7 @@ static struct {
 	bool running, inited;
 	bool alive; /* the device may write to the table */
 	bool attached[2];
+	bool revokes; /* enforce=revoke */
 	struct transfer transfers[TRANSFERS];
 	uint64_t answers[16]; /* by status, to see that all occur */
 } m;
@@ -398,6 +399,20 @@ static void do_quota(void)
 	assert_int_equal(vm_set_quota(m.g.vm, quota), 0);
 }
 
+/* The deadline for what is held above the quota is over. */
+static void do_deadline(void)
+{
+	uint64_t before = guest_stats(&m.g).revocations;
+
+	guest_tick(&m.g, GUEST_LATE);
+	assert_true(!m.revokes || guest_stats(&m.g).over_quota_bytes == 0);
+	assert_true(m.revokes || guest_stats(&m.g).revocations == 0);
+	/* It may have taken mappings from any of them. */
+	for (int i = 0; guest_stats(&m.g).revocations > before && i < TRANSFERS;
+	     i++)
+		m.transfers[i].safe = false;
+}
+
 static void do_fault(void)
 {
 	static const int errors[] = { -ENOSPC, -ENOMEM };
@@ -423,6 +438,8 @@ static void do_step(void)
 		do_quota();
 	else if (what < 980)
 		do_fault();
+	else if (what < 985)
+		do_deadline();
 	else if (what < 990)
 		(void)vm_work(m.g.vm);
 	else if (what < 992 || (!m.running && pick(2)))
@@ -431,14 +448,17 @@ static void do_step(void)
 		do_init();
 }
 
-static void start(uint8_t shift, enum vm_fallback fallback)
+static void start(uint8_t shift, enum vm_fallback fallback, bool revokes)
 {
 	memset(&m, 0, sizeof(m));
+	m.revokes = revokes;
 	guest_start(&m.g, &(struct guest_options){
 				  .size = MB(2),
 				  .quota = MB(1),
 				  .shift = shift,
 				  .fallback = fallback,
+				  .enforce = revokes ? VM_ENFORCE_REVOKE :
+						       VM_ENFORCE_WAIT,
 				  .no_memory = true,
 			  });
 	m.granules = guest_granules(&m.g);
@@ -471,10 +491,11 @@ static uint64_t other_seed(uint64_t usual)
 	return text ? usual + 3 * strtoull(text, NULL, 0) : usual;
 }
 
-static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback)
+static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback,
+		 bool revokes)
 {
 	seed = other_seed(usual_seed);
-	start(shift, fallback);
+	start(shift, fallback, revokes);
 	log_set_max_level(LOG_CRIT); /* faults are injected by the thousand */
 	for (int i = 0; i < STEPS; i++) {
 		do_step();
@@ -498,6 +519,7 @@ static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback)
 	assert_true(m.answers[OK] > 1000 && m.answers[RANGE] > 100);
 	assert_true(m.answers[NOENT] > 10 && m.answers[STATE] > 100);
 	assert_true(m.answers[QUOTA] > 100 && m.answers[LIMIT] > 10);
+	assert_int_equal(guest_stats(&m.g).revocations > 10, revokes);
 	guest_stop(&m.g);
 	free(m.shown);
 }
@@ -505,19 +527,19 @@ static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback)
 static void test_small_granules(void **state)
 {
 	(void)state;
-	play(1, 12, VM_FALLBACK_DENY);
+	play(1, 12, VM_FALLBACK_DENY, false);
 }
 
 static void test_cut_granules(void **state)
 {
 	(void)state;
-	play(2, 15, VM_FALLBACK_DENY);
+	play(2, 15, VM_FALLBACK_DENY, true);
 }
 
 static void test_fallback_direct(void **state)
 {
 	(void)state;
-	play(3, 13, VM_FALLBACK_DIRECT);
+	play(3, 13, VM_FALLBACK_DIRECT, true);
 }
 
 int main(void)

@@ -410,6 +410,9 @@ static inline void guest_work(struct guest *g)
 		;
 }
 
+/* Past every deadline. */
+#define GUEST_LATE ((uint64_t)1 << 62)
+
 /* All that is due at @now; time passes for nobody but vm_tick(). */
 static inline void guest_tick(struct guest *g, uint64_t now)
 {
