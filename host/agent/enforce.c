@@ -43,24 +43,47 @@ static void set_timer(const struct vm *vm, uint64_t when)
 		vm->notify.timer(vm->notify.userdata, when);
 }
 
-void enforce_reset(struct vm *vm)
+static void reset(struct vm *vm)
 {
 	vm->root->enforce = (struct enforce_root){ 0 };
 	set_timer(vm, VM_NEVER);
 }
 
+static void tell(struct vm *vm)
+{
+	vm->root->quota_news++;
+	vm_notify_config(vm);
+}
+
 void enforce_begin(struct vm *vm, uint64_t usec)
 {
-	struct enforce_root *e = &vm->root->enforce;
-	uint64_t now = vm_now();
+	reset(vm);
+	vm->root->enforce.usec = usec;
+	vm->root->enforce.pending = ENFORCE_WITH_QUOTA;
+}
 
+void enforce_told(struct vm *vm)
+{
+	if (vm->root->enforce.pending != ENFORCE_NOTHING)
+		vm->root->enforce.pending = ENFORCE_ALONE;
+}
+
+/* Nothing is idle: what is above the quota now, the guest is asked for. */
+static void ask(struct vm *vm)
+{
+	struct enforce_root *e = &vm->root->enforce;
+	uint64_t now = vm_now(), usec = min(e->usec, VM_NEVER - 1 - now);
+	bool alone = e->pending == ENFORCE_ALONE;
+
+	e->pending = ENFORCE_NOTHING;
 	e->excess = enforce_excess(vm);
 	if (e->excess == 0)
 		return;
-	usec = min(usec, VM_NEVER - 1 - now);
 	e->until = now + usec;
 	e->deadline_ms = (uint32_t)min(usec / 1000, (uint64_t)UINT32_MAX);
 	set_timer(vm, now + min(usec, (uint64_t)ENFORCE_LOOK_USEC));
+	if (alone)
+		tell(vm);
 }
 
 /* The guest gave up, or lost, what was too much: it hears that all is well. */
@@ -72,9 +95,8 @@ static void settle(struct vm *vm)
 		log_ratelimited(LOG_NOTICE,
 				"the quota of %llu KiB is kept again",
 				KIB(vm->root->quota.limit));
-	enforce_reset(vm);
-	vm->root->quota_news++;
-	vm_notify_config(vm);
+	reset(vm);
+	tell(vm);
 }
 
 /* Evicts what is idle above a lowered quota. True if more is left. */
@@ -86,15 +108,15 @@ static bool shed(struct vm *vm)
 		uint64_t bytes =
 			min(enforce_excess(vm), (uint64_t)ENFORCE_STEP_BYTES);
 		struct victims victims;
+		bool enough;
 
 		if (!table_is_writable(vm->table))
 			return false;
 		victims_init(&victims);
-		(void)reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
-		if (victims.extents == 0 ||
-		    reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0)
+		enough = reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
+		if (reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0 || !enough)
 			return false;
-		if (vm_now() >= until)
+		if (enforce_excess(vm) > 0 && vm_now() >= until)
 			return true;
 	}
 	return false;
@@ -102,10 +124,12 @@ static bool shed(struct vm *vm)
 
 bool enforce_work(struct vm *vm)
 {
-	bool more = shed(vm);
-
+	if (shed(vm))
+		return true;
+	if (vm->root->enforce.pending != ENFORCE_NOTHING)
+		ask(vm);
 	settle(vm);
-	return more;
+	return false;
 }
 
 /* --- after the deadline --- */
@@ -251,8 +275,10 @@ void vm_tick(struct vm *vm, uint64_t now)
 	settle(vm);
 	if (e->excess == 0)
 		return; /* nothing was asked for, or all of it is there */
-	if (!late)
+	if (now < e->until)
 		next = min(e->until - now, (uint64_t)ENFORCE_LOOK_USEC);
+	else if (!late)
+		next = 0;
 	else if (vm->config.enforce == VM_ENFORCE_WAIT)
 		log_overdue(vm);
 	set_timer(vm, now + min(next, VM_NEVER - 1 - now));

@@ -14,25 +14,38 @@
 
 struct vm;
 
+/* Is what is held still to be asked for, when nothing is idle any more? */
+enum enforce_pending {
+	ENFORCE_NOTHING,
+	ENFORCE_WITH_QUOTA, /* the news of the quota are yet to come */
+	ENFORCE_ALONE,	    /* with news of its own */
+};
+
 /* The part that is state; all zero while the quota is kept. */
 struct enforce_root {
 	uint64_t excess;      /* bytes that the guest was asked for */
 	uint64_t until;	      /* the deadline's end, as vm_now() */
+	uint64_t usec;	      /* the deadline that is to be given */
 	uint32_t deadline_ms; /* what the guest was told */
+	uint8_t pending;      /* enum enforce_pending */
 	uint8_t overdue;      /* the deadline is over, and that was said */
-	uint8_t reserved[3];
+	uint8_t reserved[2];
 };
 
-/* The quota is about to change: whatever was asked for is so no longer. */
-void enforce_reset(struct vm *vm);
-
 /*
- * The quota has changed, and a first slice of what is idle has gone. Where
- * that is not enough: what to ask of the guest, within @usec microseconds.
+ * The quota is about to change. What was asked for is so no longer; what will
+ * be above the quota when all that is idle has gone will be asked for, @usec
+ * microseconds from then on.
  */
 void enforce_begin(struct vm *vm, uint64_t usec);
 
-/* One slice of evicting what is idle. True if more is left to do now. */
+/* The news of the quota go out now. */
+void enforce_told(struct vm *vm);
+
+/*
+ * One slice of evicting what is idle. True if more is left to do now; else
+ * the configuration says what the guest is asked for.
+ */
 bool enforce_work(struct vm *vm);
 
 /* The bytes mapped above the quota. */

@@ -427,12 +427,12 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 {
 	if (bytes == vm->root->quota.limit && enforce_excess(vm) == 0)
 		return 0;
-	enforce_reset(vm);
+	enforce_begin(vm, usec);
 	quota_set_limit(&vm->root->quota, bytes);
 	mode_retry(vm);
 	if (vm_work(vm))
 		vm_notify_work(vm);
-	enforce_begin(vm, usec);
+	enforce_told(vm);
 	vm->root->quota_news++;
 	vm_notify_config(vm);
 	return 0;

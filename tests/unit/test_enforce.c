@@ -174,6 +174,38 @@ static void test_enough(void **state)
 	assert_int_equal(mapped(), MB(1));
 }
 
+/*
+ * While a direct mapping shrinks, or much is idle, the quota's news come at once,
+ * and those of what is held when that is known.
+ */
+static void test_asks_later(void **state)
+{
+	unsigned int news = g.config_news;
+
+	(void)state;
+	fill(3);
+	/* As after a slice of vm_set_quota() that was over too soon. */
+	enforce_begin(g.vm, DEADLINE);
+	quota_set_limit(&g.vm->root->quota, MB(1));
+	enforce_told(g.vm);
+	assert_int_equal(space().excess, 0);
+	assert_int_equal(mapped(), MB(4));
+	guest_work(&g);
+	assert_int_equal(le64toh(space().excess), KB(512));
+	assert_int_equal(g.config_news, news + 1);
+	assert_int_equal(mapped(), KB(1536));
+	/* Where all goes, nothing is to be said. */
+	guest_drop(&g, 0);
+	guest_tick(&g, g.timer);
+	news = g.config_news;
+	enforce_begin(g.vm, DEADLINE);
+	quota_set_limit(&g.vm->root->quota, MB(1));
+	enforce_told(g.vm);
+	guest_work(&g);
+	assert_int_equal(g.config_news, news);
+	assert_int_equal(g.timer, VM_NEVER);
+}
+
 /* Raised again in time: all is forgotten. Said again: a new deadline. */
 static void test_raised(void **state)
 {
@@ -489,14 +521,23 @@ static void test_instants_revoke(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WAIT(test_asks),	   WAIT(test_given_up),
-		REVOKE(test_given_up),	   WAIT(test_enough),
-		WAIT(test_raised),	   WAIT(test_wait),
-		REVOKE(test_revoke),	   REVOKE(test_revoked_again),
-		REVOKE(test_idle_first),   REVOKE(test_all),
-		REVOKE(test_unmap_fails),  REVOKE(test_stopped),
-		REVOKE(test_liar_revoked), WAIT(test_liar_waited_for),
-		WAIT(test_instants_wait),  REVOKE(test_instants_revoke),
+		WAIT(test_asks),
+		WAIT(test_given_up),
+		REVOKE(test_given_up),
+		WAIT(test_enough),
+		WAIT(test_asks_later),
+		WAIT(test_raised),
+		WAIT(test_wait),
+		REVOKE(test_revoke),
+		REVOKE(test_revoked_again),
+		REVOKE(test_idle_first),
+		REVOKE(test_all),
+		REVOKE(test_unmap_fails),
+		REVOKE(test_stopped),
+		REVOKE(test_liar_revoked),
+		WAIT(test_liar_waited_for),
+		WAIT(test_instants_wait),
+		REVOKE(test_instants_revoke),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
