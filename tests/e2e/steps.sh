@@ -114,3 +114,21 @@ dma_api() {
 	grep -qE 'dmacheck: [0-9]{2} checks, 0 failed' "$log" || fail "dmacheck did not reach its end"
 	same "the state of $2" "$(g "$1" "endpoint_state $2")" detached
 }
+
+settled() {
+	(($(stat_of "$1" vm.over_quota_bytes) == 0))
+}
+
+# within AGENT BYTES: once what was lowered has settled, the kernel's own count stays
+# within that, for three seconds.
+within() {
+	local peak
+
+	eventually 60 "a quota of $2 bytes" settled "$1"
+	pins_begin
+	sleep 3
+	peak=$(pins_peak)
+	# the sampler's figure is what came on top of what was pinned at its start
+	peak=$((peak + $(sed -n 's/^pinned_base_bytes=//p' "$E2E_RUN/pins")))
+	expect "bytes pinned under a quota of $2" "0 < $peak && $peak <= $2"
+}

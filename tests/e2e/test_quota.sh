@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# quota: verified I/O on a working set twice the quota, and a device that nobody
-# looks after: what is not mapped is out of its reach.
+# quota: verified I/O on a working set twice the quota, on one that fits, and under a
+# quota that moves; and a device that nobody looks after: what is not mapped is out of
+# its reach.
 #
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -40,6 +41,82 @@ lowered() {
 	g quota "disk_work \$(disk_of $NVME) $SET 64K 1" 400
 }
 
+# io_begin GUEST, io_end GUEST: verified work on the disk from the one to the other.
+io_begin() {
+	g "$1" "rm -f /tmp/stop; disk=\$(disk_of $NVME)
+		(until [ -e /tmp/stop ]; do disk_work \$disk $SET 64K 1 || break; done > /tmp/io 2>&1
+		[ -e /tmp/stop ] && echo ended well >> /tmp/io || echo ended badly >> /tmp/io) &"
+}
+
+io_end() {
+	g "$1" "touch /tmp/stop; wait_for 300 grep -q ended /tmp/io
+		grep '^error=' /tmp/io || tail -n 1 /tmp/io" 400 > "$E2E_RUN/io"
+	same "the work on the disk" "$(< "$E2E_RUN/io")" "ended well"
+}
+
+# Up and down under I/O whose data is verified: after each lowering the kernel pins no
+# more than the quota, and what is granted again is used again (DEV-QUOTA-1).
+moving() {
+	local low
+
+	io_begin quota
+	for low in 16 8 12 8; do
+		agent_query a quota ${low}M
+		within a $((low << 20))
+		g quota '! grep ended /tmp/io'
+		agent_query a quota 48M
+		eventually 60 "use of the raised quota" eval \
+			"((\$(stat_of a vm.mapped_bytes) > $low << 20))"
+	done
+	io_end quota
+	same "failures" "$(g quota "counter failures $NVME")" 0
+	same "bytes revoked" "$(stat_of a vm.revoked_bytes)" 0
+}
+
+# io_count: reads and writes of the disk that are done.
+io_count() {
+	g quota "awk '{ print \$1 + \$5 }' /sys/block/\$(basename \$(disk_of $NVME))/stat"
+}
+
+# With a quota above the working set, work that goes on makes no request at all: its
+# second half is all hits.
+steady() {
+	local rounds=6 ios start half
+
+	agent_query a quota 256M
+	ios=$((rounds * 2 * (32 << 20) / (64 << 10)))
+	g quota "disk=\$(disk_of $NVME); disk_fill \$disk 32M"
+	start=$(io_count)
+	g quota "disk=\$(disk_of $NVME); (disk_work \$disk 32M 64K $rounds > /tmp/io 2>&1
+		echo ended=\$? >> /tmp/io) &"
+	eventually 240 "the first half" eval "((\$(io_count) - $start >= $ios / 3))"
+	half=$(stat_of a vm.map_requests)
+	g quota '! grep ended= /tmp/io'
+	g quota 'wait_for 300 grep ended= /tmp/io; grep ended=0 /tmp/io' 400
+	expect "I/Os" "$(io_count) - $start >= $ios"
+	result quota.steady_requests $(($(stat_of a vm.map_requests) - half))
+	same "requests in the second half" "$(stat_of a vm.map_requests)" "$half"
+}
+
+# enforce=wait, the default: what the disk's queues hold stays, and both sides say so.
+waited_for() {
+	local over
+
+	agent_query a quota 64K 200ms
+	eventually 30 "a word about it in the log" grep -q 'they stay until it gives them up' \
+		"$(agent_log a)"
+	over=$(stat_of a vm.over_quota_bytes)
+	expect "bytes above the quota" "$over > 0"
+	expect "bytes pinned" "$(pinned_bytes) > 64 << 10"
+	eventually 30 "the news in the guest" eval '(($(g quota "attribute excess") > 0))'
+	same "the deadline in the guest" "$(g quota 'attribute deadline_ms')" 200
+	g_says quota 'the host wants [0-9]+ KiB that are in use, within 200 ms'
+	agent_query a quota $QUOTA
+	eventually 30 "the end of it in the guest" eval '(($(g quota "attribute excess") == 0))'
+	g quota "disk=\$(disk_of $NVME); disk_fill \$disk 16M; disk_work \$disk 16M 64K 1" 400
+	same "bytes revoked" "$(stat_of a vm.revoked_bytes)" 0
+}
+
 # A device without driver, in a VM where nothing is mapped: the IOMMU stops its read
 # and its write.
 blocked() {
@@ -69,6 +146,8 @@ reached() {
 	before=$(vtd_faults "$EDU")
 	same "the write of the device" "$(g direct "edu $(guest_bdf 0)")" reached
 	same "DMA faults of the device" "$(vtd_faults "$EDU")" "$before"
+	guest_stop direct
+	agent_stop d
 }
 
 agent_start a "$(bed_bdf nvme)" -- --quota $QUOTA
@@ -76,5 +155,8 @@ pins_begin
 vm_start quota a --mem 512M
 step half half || exit 1
 step lowered lowered
+step moving moving
+step steady steady
+step enforce-wait waited_for
 step blocked blocked
 step reached reached
