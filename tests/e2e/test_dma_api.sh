@@ -47,6 +47,26 @@ leaked() {
 	! g hits 'rmmod pvdma' || fail "the module went under a mapping"
 }
 
+# The host wants back what is in use, which is the leak here: memory for copies that
+# is idle is freed (DRV-QUOTA-1), and is there again when it is needed.
+shrinks() {
+	local log=$E2E_RUN/dmacheck
+
+	expect "memory for copies" "$(g hits 'counter bounce_pool_bytes') > 0"
+	same "copies in use" "$(g hits 'counter bounce_used_bytes')" 0
+	agent_query a quota 0 50ms
+	eventually 30 "an end of the memory for copies" eval \
+		'(($(g hits "counter bounce_pool_bytes") == 0))'
+	g_says hits 'the memory for copies shrinks by [1-9][0-9]* KiB'
+	expect "bytes that the host wants" "$(g hits 'attribute excess') > 0"
+	agent_query a quota 64M
+	eventually 30 "the quota in the guest" eval '(($(g hits "attribute excess") == 0))'
+	g hits "cd /sys/module/dmacheck/parameters; echo 0 > leak; echo 0 > stay; dmesg -c > /dev/null
+		dmacheck_bind $NIC || true; dmesg | grep dmacheck:" > "$log"
+	contains "dmacheck" "$log" 'dmacheck: [0-9]{2} checks, 0 failed'
+	expect "memory for copies" "$(g hits 'counter bounce_pool_bytes') > 0"
+}
+
 agent_start a "$(bed_bdf e1000e)" -- --quota 64M
 vm_start hits a --mem 512M
 step load load_pvdma hits 1 || exit 1
@@ -54,3 +74,4 @@ step every-way dma_api hits "$NIC"
 step hits hits
 step cut-off cut_off
 step leak leaked
+step shrinks shrinks
