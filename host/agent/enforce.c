@@ -113,6 +113,8 @@ static bool shed(struct vm *vm)
 		if (!table_is_writable(vm->table))
 			return false;
 		victims_init(&victims);
+		/* The operator's word is above that of a persistent driver. */
+		victims.kept_too = true;
 		enough = reclaim_pick(vm, bytes, 0, NULL, 0, &victims);
 		if (reclaim_evict(vm, &victims, RECLAIM_ROOM) < 0 || !enough)
 			return false;
