@@ -33,9 +33,9 @@ const char *strategy_name(uint8_t strategy)
 
 int strategy_parse(const char *name, uint8_t *ret)
 {
-	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strcmp(name, names[i]) == 0) {
-			*ret = i;
+			*ret = (uint8_t)i;
 			return 0;
 		}
 	}
