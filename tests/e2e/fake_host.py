@@ -65,7 +65,7 @@ class Device:
         self.violations = []
         self.counts = {}
         self.fail = None
-        self.evicting = False
+        self.evicting = self.swapping = False
         self.mapped_peak = 0
         self.forget()
 
@@ -212,8 +212,8 @@ class Device:
                     return R_RANGE, i, 0
                 values = [load(word) for word in words]
                 if not any(value & COUNT for value in values):
-                    if len(words) < 2:
-                        return R_NOENT, i, 0  # held by the word whose leaf is on its way
+                    if self.swapping and len(words) < 2:
+                        return R_NOENT, i, 0  # held in the leaf that comes next
                     self.violation(f"DRV-MAP-1: granule {granule:#x} is not held")
                 if any(value & RESERVED for value in values):
                     self.violation(f"DRV-TABLE-1: words {values}")
@@ -377,7 +377,7 @@ class Backend:
         elif verb == "fail":
             device.fail = None if value == "off" else int(value, 0)
         elif verb == "swap":
-            self.swap = value == "on"
+            self.swap = device.swapping = value == "on"
         elif verb == "evict":
             device.evicting = value == "on"
         elif verb == "quota":
