@@ -510,24 +510,6 @@ class Map(Case):
         self.assertStatus(g.unmap((500, 3), (1 << 40, 5)), vu.OK)
         self.assertEqual(self.stats()["mapped_bytes"], GRANULE)
 
-    def test_strict_endpoint(self):
-        """DEV-STRICT-1, DEV-STRICT-2: a stricter endpoint, and each granule ends by itself."""
-        self.guest.ready()
-        g = self.guest
-        self.assertStatus(g.map((100, 4)), vu.OK)
-        self.assertEqual(g.attach(9, strategy=vu.S_SHARED), vu.OK)
-        self.assertEqual(self.stats()["mapped_bytes"], 0)
-        for granule in range(100, 104):
-            g.hold(granule)
-        self.assertStatus(g.map((100, 4)), vu.OK)
-        self.assertEqual(self.stats()["extents"], 4)
-        for granule in (100, 102, 103):
-            g.drop(granule)
-        self.assertStatus(g.unmap((100, 4), endpoint=9), vu.OK)
-        self.assertEqual([bool(g.word(i) & MAPPED) for i in range(100, 104)],
-                         [False, True, False, False])
-        self.assertEqual(self.stats()["mapped_bytes"], GRANULE)
-
     def test_release_is_advice(self):
         """DEV-RELEASE-1: preferred as victims, and never unmapped while held."""
         self.guest.ready()
@@ -553,53 +535,6 @@ class Map(Case):
             self.assertStatus(g.unmap((100, 1)), unmap)
             self.assertStatus(g.release((100, 1)), release)
             g.stop()
-
-
-class Strategies(Case):
-    """A VM of another strategy than the default."""
-
-    ARGS = ("--strategy", "deferred")
-
-    def test_attach(self):
-        """DEV-ATTACH-1: as strict as the VM, or stricter."""
-        self.guest.start()
-        g = self.guest
-        self.assertEqual(g.init(), vu.OK)
-        for strategy in range(256):
-            self.assertEqual(g.attach(1, strategy=strategy),
-                             vu.OK if strategy <= vu.S_DEFERRED else vu.INVAL)
-
-    def test_announced(self):
-        """DEV-STRICT-1, for the VM's own strategy, which everybody is told."""
-        self.guest.start()
-        g = self.guest
-        self.assertEqual(self.guest.front_end.get_config(0, 64)[7], vu.S_DEFERRED)
-        self.assertEqual(self.query("config")["strategy"], "deferred")
-        self.assertEqual(g.init(), vu.OK)
-        self.assertStatus(g.leaf(0), vu.OK)
-        self.assertEqual(g.attach(1, strategy=vu.S_DEFERRED), vu.OK)
-        self.assertStatus(g.map((100, 8)), vu.OK)
-        self.assertEqual(self.stats()["extents"], 8)
-
-
-class Persistent(Case):
-    """A VM in which mappings stay."""
-
-    ARGS = ("--strategy", "persistent")
-    QUOTA = "1M"
-
-    def test_full(self):
-        """DEV-PERSIST-1: QUOTA rather than an eviction."""
-        self.guest.start()
-        g = self.guest
-        self.assertEqual(g.init(), vu.OK)
-        self.assertStatus(g.leaf(0), vu.OK)
-        self.assertEqual(g.attach(1, strategy=vu.S_PERSISTENT), vu.OK)
-        self.assertStatus(g.map((100, 16)), vu.OK)
-        self.assertStatus(g.map((200, 1)), vu.QUOTA)
-        self.assertEqual(g.attach(1, strategy=vu.S_ON_DEMAND), vu.OK)
-        self.assertStatus(g.map((200, 1)), vu.OK)
-        self.assertEqual(self.stats()["evictions"], 1)
 
 
 if __name__ == "__main__":
