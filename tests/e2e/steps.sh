@@ -103,6 +103,20 @@ no_faults() {
 	same "DMA faults of $bdf during $what" "$(vtd_faults "$bdf")" "$before"
 }
 
+# strict_driver GUEST AGENT BDF L1-BDF STRATEGY: a life of the module. The driver of a disk,
+# which unmaps in interrupts and maps many pages at once, moves data that is right,
+# and when it is idle little more than its queues is mapped.
+strict_driver() {
+	g "$1" "pvdma_load strategy=$5"
+	no_faults "the work" "$4" moves_data "$1" "$3" 8M
+	same "the strategy of $3" "$(g "$1" "attribute endpoints | awk '\$1 == \"$3\" { print \$4 }'")" "$5"
+	g "$1" 'for n in unmap_failures unmap_requests map_requests; do echo $n $(counter $n); done'
+	expect "UNMAP requests" "$(g "$1" 'counter unmap_requests') > 0"
+	same "unmaps that failed" "$(g "$1" 'counter unmap_failures')" 0
+	eventually 10 "an end of mappings" eval "((\$(stat_of $2 vm.mapped_bytes) < 4 << 20))"
+	g "$1" "undrive $3; wait_for 30 rmmod pvdma"
+}
+
 # dma_api GUEST BDF: every way to use the DMA API works on an endpoint without
 # driver; dmacheck says what does not.
 dma_api() {

@@ -23,6 +23,10 @@ for version in $BED_GUEST_KERNELS; do
 		step "$version-direct-io" direct_io "k$version" "a$version" "$NVME" 4M
 		step "$version-tracepoints-nvme" traced "k$version" "$NVME" 4M
 		step "$version-tracepoints-e1000e" traced "k$version" "$NIC" 1M
+		g "k$version" "for bdf in $NVME $NIC; do
+			[ \$(driver_of \$bdf) = none ] || undrive \$bdf; done; wait_for 30 rmmod pvdma"
+		step "$version-strict" strict_driver "k$version" "a$version" "$NVME" \
+			"$(bed_bdf nvme)" shared
 	fi
 	guest_stop "k$version"
 	agent_stop "a$version"

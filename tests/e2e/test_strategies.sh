@@ -126,18 +126,6 @@ direct_map() {
 		coherent-freed hardirq
 }
 
-# A real driver, which unmaps in interrupts and maps many pages at once: its data is
-# right, and when it is idle little more than its queues is mapped.
-driver() {
-	g n "pvdma_load strategy=$1"
-	no_faults "the work" "$(bed_bdf nvme)" moves_data n "$GUEST_NVME" 8M
-	g n 'counter unmap_failures; counter unmap_requests; counter map_requests'
-	expect "UNMAP requests" "$(g n 'counter unmap_requests') > 0"
-	same "unmaps that failed" "$(g n 'counter unmap_failures')" 0
-	eventually 10 "an end of mappings" eval '(($(stat_of n vm.mapped_bytes) < 4 << 20))'
-	g n "undrive $GUEST_NVME; wait_for 30 rmmod pvdma"
-}
-
 agent_start a "$EDU" -- --quota 8M --granule 4K --strategy persistent
 vm_start v a --mem 256M
 for strategy in single-use shared; do
@@ -171,5 +159,5 @@ agent_stop d
 agent_start n "$(bed_bdf nvme)" -- --quota 64M --strategy deferred
 vm_start n n --mem 384M
 for strategy in single-use shared deferred; do
-	step driver-$strategy driver $strategy
+	step driver-$strategy strict_driver n n "$GUEST_NVME" "$(bed_bdf nvme)" $strategy
 done
