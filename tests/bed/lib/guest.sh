@@ -14,6 +14,9 @@
 # virtio-serial port: no assigned device, and no DMA mapping, takes part in it.
 
 BED_BOOT_SECONDS=${BED_BOOT_SECONDS:-150}
+# A kernel's first words come after some seconds, and after a minute on a machine that
+# does much else.
+BED_STIR_SECONDS=${BED_STIR_SECONDS:-120}
 
 guest_dir() {
 	local dir=$BED_RUN/guests/$1
@@ -118,8 +121,36 @@ guest_start() {
 	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
 	_guest_command > "$dir/argv" || return
 	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
+	mv "$dir/argv" "$dir/command"
 	_guest_launch "$dir" || return
-	((!wait)) || guest_up "$name" "$seconds"
+	((wait)) || return 0
+	_guest_stirs "$name" || return
+	guest_up "$name" "$seconds"
+}
+
+# Once in a hundred starts or so, the firmware under the doubly emulated KVM never
+# gets anywhere. Such a guest is started once more, and the run's results say so.
+_guest_stirs() {
+	local name=$1 dir=$BED_RUN/guests/$1
+
+	_guest_await "$name" "$BED_STIR_SECONDS" 'a sign of life' \
+		_guest_printed "$dir" 2> "$dir/stirs" && return 0
+	if ! guest_alive "$name"; then
+		cat "$dir/stirs" >&2
+		return 124
+	fi
+	progress "guest $name gives no sign of life: its QEMU is started again"
+	result "bed.guest_starts_repeated.$name" 1
+	kill -9 "$(guest_pid "$name")"
+	until [[ -e $dir/status ]]; do
+		bed_pause
+	done
+	rm -f "$dir"/{status,pid,ctl.in,serial.sock,qmp.sock}
+	_guest_launch "$dir"
+}
+
+_guest_printed() {
+	[[ -s $1/serial.log || -s $1/ctl.out ]]
 }
 
 # The options of guest_start, into its variables.
@@ -238,8 +269,7 @@ _guest_launch() {
 	local dir=$1 argv
 
 	modprobe kvm_amd || return
-	mapfile -t argv < "$dir/argv"
-	mv "$dir/argv" "$dir/command"
+	mapfile -t argv < "$dir/command"
 	mkfifo "$dir/ctl.in"
 	: > "$dir/ctl.out"
 	# The open pipe keeps ctl.in from ever reading as ended. The watcher
