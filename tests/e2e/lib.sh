@@ -64,9 +64,9 @@ eventually() {
 }
 
 # step NAME COMMAND...: runs a function under "set -e", in a shell of its own. The
-# last line of output is the reason of a failure or a skip (status 77). Steps go
-# on after a failure; the test decides with "step ... || exit 1" where that
-# makes no sense.
+# last line of output is the reason of a failure or a skip (status 77). A step that
+# fails ends its test. Never call it as a condition, nor in front of "||": in those
+# bash knows no "set -e", in subshells neither, and what fails would go unseen.
 step() {
 	local name=$E2E_TEST/$1 log=$E2E_RUN/step.log status=0 began=$SECONDS
 

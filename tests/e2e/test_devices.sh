@@ -48,7 +48,7 @@ idle() {
 agent_start a "$(bed_bdf nvme)" "$(bed_bdf e1000e)" "$(bed_bdf igb)" -- --quota $QUOTA
 pins_begin
 vm_start devices a
-step load load_pvdma devices 3 || exit 1
+step load load_pvdma devices 3
 step nvme no_faults "the work" "$(bed_bdf nvme)" moves_data devices "$NVME" 16M
 step e1000e no_faults "the work" "$(bed_bdf e1000e)" moves_data devices "$E1000E" 4M
 step igb no_faults "the work" "$(bed_bdf igb)" moves_data devices "$IGB" 4M

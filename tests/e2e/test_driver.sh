@@ -145,8 +145,8 @@ detached() {
 	no_violations
 }
 
-step start start_fake || exit 1
-step load load || exit 1
+step start start_fake
+step load load
 step swapped-answers swapped
 step evict-all evicted
 step failures failed

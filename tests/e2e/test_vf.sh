@@ -14,7 +14,7 @@ VF=$(igb_vfs 1)
 
 agent_start a "$VF" -- --quota 64M
 vm_start vf a
-step load load_pvdma vf 1 || exit 1
+step load load_pvdma vf 1
 step data no_faults "the work" "$VF" moves_data vf "$(guest_bdf 0)" 4M
 step capability capability_added vf "$(guest_bdf 0)" "$VF"
 guest_stop vf
