@@ -293,7 +293,8 @@ static int finish(struct import *imp)
 
 	imp->result->lines = 0;
 	if (!imp->trace->n_events)
-		return wrong(imp, "it has no events of the devices asked for");
+		return wrong(imp, "it has no events of the kernel's dma "
+				  "tracepoints, or of the devices asked for");
 	if (opt->cpus && opt->cpus < imp->cpus)
 		return wrong(imp, "it has more CPUs than was said");
 	if (opt->memory && opt->memory < imp->top)

@@ -43,6 +43,16 @@ static double mib(uint64_t bytes)
 	return (double)bytes / 1048576;
 }
 
+/* Says why @path cannot be worked on; what is malformed has been said. */
+static int complain(int r, const char *path)
+{
+	if (r == -E2BIG)
+		log_err("%s: it is too large to simulate", path);
+	else if (r != -EIO)
+		log_err_errno(r, "%s", path);
+	return r;
+}
+
 /* A trace that has something to replay. */
 static int load(const char *path, struct trace **ret)
 {
@@ -159,7 +169,7 @@ static int print_info(const char *path)
 	       ", skipped %" PRIu64 "\n",
 	       info->lost, info->unmatched, info->truncated, info->skipped);
 	r = print_sizes(trace);
-	return r ? log_err_errno(r, "%s", path) : 0;
+	return r ? complain(r, path) : 0;
 }
 
 static int run_info(const struct cli *cli)
@@ -213,7 +223,7 @@ static int print_need(const struct cli *cli, const char *path)
 		      &progress, &need);
 	progress_end(&progress);
 	if (r)
-		return log_err_errno(r, "%s", path);
+		return complain(r, path);
 	printf("%s\n"
 	       "  touched by its devices           %9.2f MiB\n"
 	       "  in use at once, at most          %9.2f MiB\n"
@@ -247,7 +257,7 @@ static int bench_one(const struct cli *cli, const char *path,
 		return r;
 	progress->what = ret->name;
 	r = bench_run(trace, &cli->bench, progress_step, progress, ret);
-	return r ? log_err_errno(r, "%s", path) : 0;
+	return r ? complain(r, path) : 0;
 }
 
 /* Makes the folders above @path. */

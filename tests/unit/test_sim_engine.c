@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -322,6 +323,77 @@ static void test_need(void **state)
 	trace_free(trace);
 }
 
+typedef void (*print_fn)(FILE *out, const struct bench_trace *t, unsigned int n,
+			 const struct bench_options *options);
+
+static void print_table(FILE *out, const struct bench_trace *t, unsigned int n,
+			const struct bench_options *options)
+{
+	(void)options;
+	bench_print_table(out, t, n);
+	bench_print_markdown(out, t, n);
+}
+
+static void print_svg(FILE *out, const struct bench_trace *t, unsigned int n,
+		      const struct bench_options *options)
+{
+	(void)options;
+	bench_print_svg(out, t, n);
+}
+
+/* Prints, and looks for words in what comes out. */
+static void assert_prints(print_fn print, const struct bench_trace *t,
+			  const struct bench_options *options,
+			  const char *const *words)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	print(out, t, 1, options);
+	assert_int_equal(fclose(out), 0);
+	for (; *words; words++)
+		if (!strstr(text, *words))
+			fail_msg("no %s in: %s", *words, text);
+	free(text);
+}
+
+static void check_prints(const struct bench_trace *t,
+			 const struct bench_options *options)
+{
+	/* the names that others rely on */
+	static const char *const json[] = {
+		"\"traces\": [",
+		"\"name\": \"t\"",
+		"\"map_calls\": 3000",
+		"\"working_set\": ",
+		"\"points\": [",
+		"\"quota_pct\": 25",
+		"\"waits\": ",
+		"\"requests\": ",
+		"\"mapped_bytes\": ",
+		"\"bounced_bytes\": 0",
+		"\"pinned_peak\": ",
+		"\"cost_us\": ",
+		"\"best_fixed\": {\"granule\": ",
+		"\"policy_only\": {\"granule\": 4096, \"misses\": ",
+		"\"opt_misses\": ",
+		"\"summary\": {\"points\": 2",
+		NULL,
+	};
+	static const char *const table[] = {
+		"t   ", " 25%", "100%", "| t | 3000 |", "All (2 points)", NULL,
+	};
+	static const char *const svg[] = {
+		"<svg ", "<polyline ", ">t</text>", "</svg>", NULL,
+	};
+
+	assert_prints(bench_print_json, t, options, json);
+	assert_prints(print_table, t, options, table);
+	assert_prints(print_svg, t, options, svg);
+}
+
 static void test_bench(void **state)
 {
 	struct bench_options options = {
@@ -361,6 +433,7 @@ static void test_bench(void **state)
 	assert_int_equal(feasible.points, 2);
 	assert_int_equal(all.over_quota, 0);
 	assert_true(all.policy_ratio >= 1 && all.policy_ratio_max >= 1);
+	check_prints(&t, &options);
 	trace_free(trace);
 }
 

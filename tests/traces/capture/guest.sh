@@ -116,7 +116,7 @@ work() {
 		$load direct $mnt/db 131072 8 1
 		;;
 	random-4k)
-		$load random $mnt/random 8 450 128
+		$load random $mnt/random 8 550 128
 		;;
 	files)
 		cp -a $mnt/tree $mnt/copy && drop_caches &&

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,33 +111,109 @@ static int children(unsigned long n)
 	return failed;
 }
 
-static void random_child(const char *path, unsigned long ops,
-			 unsigned long buffers, uint64_t seed)
+/*
+ * Asynchronous I/O with a queue that fills and drains, as benchmarks and
+ * databases do it: a request takes the buffer that was given back last.
+ */
+#define AIO_DEPTH 256u
+
+struct aio {
+	aio_context_t ctx;
+	int fd;
+	uint64_t blocks; /* of the file */
+	uint64_t seed;
+	char *bufs[AIO_DEPTH]; /* the free ones: a stack */
+	unsigned int n_free;
+	unsigned int under_way;
+};
+
+static void aio_submit(struct aio *aio, unsigned int n)
 {
-	uint64_t size;
-	int fd = open_file(path, O_RDWR | O_DIRECT, &size);
-	char *buf = pages(4096 * buffers);
+	struct iocb cbs[AIO_DEPTH], *list[AIO_DEPTH];
 
-	while (ops--) {
-		char *p = buf + 4096 * (rnd(&seed) % buffers);
-		off_t at = (off_t)(rnd(&seed) % (size / 4096) * 4096);
-		ssize_t n = rnd(&seed) % 4 ? pread(fd, p, 4096, at) :
-					     pwrite(fd, p, 4096, at);
+	for (unsigned int i = 0; i < n; i++) {
+		char *buf = aio->bufs[--aio->n_free];
 
-		if (n != 4096)
-			die("4 KiB");
+		cbs[i] = (struct iocb){
+			.aio_data = (uintptr_t)buf,
+			.aio_lio_opcode = rnd(&aio->seed) % 4 ? IOCB_CMD_PREAD :
+								IOCB_CMD_PWRITE,
+			.aio_fildes = (uint32_t)aio->fd,
+			.aio_buf = (uintptr_t)buf,
+			.aio_nbytes = 4096,
+			.aio_offset =
+				(int64_t)(rnd(&aio->seed) % aio->blocks * 4096),
+		};
+		list[i] = &cbs[i];
 	}
+	if (syscall(SYS_io_submit, aio->ctx, (long)n, list) != (long)n)
+		die("io_submit");
+	aio->under_way += n;
+}
+
+static void aio_reap(struct aio *aio, unsigned int least)
+{
+	struct io_event events[AIO_DEPTH];
+	long n = syscall(SYS_io_getevents, aio->ctx, (long)least,
+			 (long)AIO_DEPTH, events, NULL);
+
+	if (n < (long)least)
+		die("io_getevents");
+	for (long i = 0; i < n; i++) {
+		if (events[i].res != 4096)
+			die("4 KiB");
+		aio->bufs[aio->n_free++] = (char *)(uintptr_t)events[i].data;
+	}
+	aio->under_way -= (unsigned int)n;
+}
+
+static void random_child(const char *path, unsigned long ops,
+			 unsigned int depth, uint64_t seed)
+{
+	struct aio aio = { .seed = seed, .n_free = depth };
+	uint64_t size;
+	char *buf = pages(4096ul * depth);
+
+	aio.fd = open_file(path, O_RDWR | O_DIRECT, &size);
+	aio.blocks = size / 4096;
+	for (unsigned int i = 0; i < depth; i++)
+		aio.bufs[i] = buf + 4096ul * i;
+	if (syscall(SYS_io_setup, AIO_DEPTH, &aio.ctx))
+		die("io_setup");
+	while (ops) {
+		unsigned int n = (unsigned int)(1 + rnd(&aio.seed) % 16);
+
+		if (n > ops)
+			n = (unsigned int)ops;
+		if (n > aio.n_free)
+			n = aio.n_free;
+		aio_submit(&aio, n);
+		ops -= n;
+		/* mostly one at a time; now and then the queue runs empty */
+		if (rnd(&aio.seed) % 24 == 0)
+			aio_reap(&aio, aio.under_way);
+		else if (aio.n_free < 16 && aio.under_way >= 16)
+			aio_reap(&aio, 16);
+		else
+			aio_reap(&aio, 1);
+	}
+	aio_reap(&aio, aio.under_way);
 	_exit(0);
 }
 
-/* random FILE PROCESSES OPS BUFFERS: 4 KiB, three reads a write, O_DIRECT */
+/* random FILE PROCESSES OPS DEPTH: 4 KiB, three reads a write, O_DIRECT */
 static int random_io(char **argv)
 {
 	unsigned long n = number(argv[1]), ops = number(argv[2]);
+	unsigned long depth = number(argv[3]);
 
+	if (depth < 16 || depth > AIO_DEPTH) {
+		fputs("load: a depth from 16 to 256\n", stderr);
+		return 2;
+	}
 	for (unsigned long i = 0; i < n; i++)
 		if (!fork())
-			random_child(argv[0], ops, number(argv[3]), i + 1);
+			random_child(argv[0], ops, (unsigned int)depth, i + 1);
 	return children(n);
 }
 
