@@ -27,13 +27,16 @@ class Resources(unittest.TestCase):
         return agent
 
     def private(self, agent):
-        """Bytes that only this process uses, without guest memory."""
+        """Bytes that only this process uses, without guest memory.
+
+        Clean pages are the files' that it runs: private or not as other agents come and go.
+        """
         total, guest = 0, False
         for line in Path(f"/proc/{agent.process.pid}/smaps").read_text().splitlines():
             fields = line.split()
             if not fields[0].endswith(":"):
                 guest = "memfd:guest" in line
-            elif fields[0].startswith("Private_") and not guest:
+            elif fields[0] == "Private_Dirty:" and not guest:
                 total += int(fields[1]) * 1024
         return total
 
