@@ -28,6 +28,7 @@
 #include "iommu/iommu.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "price.h"
 #include "vfio_user/vfio_user.h"
 #include "vhost/vhost.h"
 
@@ -35,6 +36,9 @@
 
 /* How late vm_tick() may be. */
 #define TICK_ACCURACY_USEC 5000
+/* When vm_look() is called, and how late it may be. */
+#define LOOK_USEC	   1000
+#define LOOK_ACCURACY_USEC 100
 
 /* --- what the VM tells us --- */
 
@@ -53,6 +57,23 @@ static void on_work_pending(void *userdata)
 	(void)sd_event_source_set_enabled(agent->work_source, SD_EVENT_ONESHOT);
 }
 
+/*
+ * Where nothing is mapped ahead, there is nothing to look at. Who comes again
+ * before it is time does not put it off.
+ */
+static void look_soon(struct agent *agent)
+{
+	int armed = SD_EVENT_OFF;
+
+	if (!agent->look_source ||
+	    sd_event_source_get_enabled(agent->look_source, &armed) < 0 ||
+	    armed != SD_EVENT_OFF ||
+	    sd_event_source_set_time_relative(agent->look_source, LOOK_USEC) <
+		    0)
+		return;
+	(void)sd_event_source_set_enabled(agent->look_source, SD_EVENT_ONESHOT);
+}
+
 /* A piece of deferred work between other events, until all is done. */
 static int on_work(sd_event_source *s, void *userdata)
 {
@@ -60,6 +81,18 @@ static int on_work(sd_event_source *s, void *userdata)
 
 	if (vm_work(agent->vm))
 		(void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	look_soon(agent);
+	return 0;
+}
+
+static int on_look(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct agent *agent = userdata;
+
+	(void)s;
+	(void)usec;
+	if (vm_look(agent->vm))
+		look_soon(agent);
 	return 0;
 }
 
@@ -86,6 +119,20 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata)
 }
 
 /* --- setting up --- */
+
+static int open_look(struct agent *agent)
+{
+	int r;
+
+	if (!agent->config->vm.ahead)
+		return 0;
+	r = sd_event_add_time(agent->event, &agent->look_source,
+			      CLOCK_MONOTONIC, VM_NEVER, LOOK_ACCURACY_USEC,
+			      on_look, agent);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(agent->look_source, SD_EVENT_OFF);
+}
 
 static int open_event(struct agent *agent)
 {
@@ -124,7 +171,10 @@ static int open_event(struct agent *agent)
 			      on_tick, agent);
 	if (r < 0)
 		return r;
-	return sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
+	r = sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	return open_look(agent);
 }
 
 /* Each MSI-X vector and connection takes a descriptor. */
@@ -189,6 +239,29 @@ static int open_vm(struct agent *agent)
 		return log_err_errno(r, "cannot set the VM up");
 	}
 	return 0;
+}
+
+/*
+ * What mapping costs here. Not before the devices: with the first group the
+ * container gets its IOMMU; nor after their servers were asked for anything.
+ */
+static void measure_price(struct agent *agent)
+{
+	struct price price;
+
+	if (!agent->config->vm.ahead ||
+	    agent->config->iommu != CONFIG_IOMMU_TYPE1)
+		return;
+	price_init(&price);
+	if (!price_measure(&price, agent->iommu)) {
+		log_warn(
+			"ahead=on: what mapping costs here could not be measured; it is assumed");
+		return;
+	}
+	vm_set_price(agent->vm, &price);
+	log_info("mapping costs %" PRIu64 " ns for 4 KiB, %" PRIu64
+		 " ns for 2 MiB",
+		 price.map[0], price.map[PRICE_SIZES - 1]);
 }
 
 /* The listening descriptor of @socket. */
@@ -335,8 +408,10 @@ int agent_new(const struct agent_config *config, struct agent **ret)
 		r = open_vm(agent);
 	if (r >= 0)
 		r = open_devices(agent);
-	if (r >= 0)
+	if (r >= 0) {
+		measure_price(agent);
 		r = open_vhost(agent);
+	}
 	if (r >= 0)
 		r = open_control(agent);
 	if (r < 0) {
@@ -392,6 +467,7 @@ void agent_free(struct agent *agent)
 	vm_free(agent->vm);
 	sd_event_source_disable_unref(agent->work_source);
 	sd_event_source_disable_unref(agent->tick_source);
+	sd_event_source_disable_unref(agent->look_source);
 	sd_event_unref(agent->event);
 	free(agent);
 }

@@ -25,6 +25,7 @@ struct agent {
 	sd_event *event;
 	sd_event_source *work_source; /* runs vm_work() */
 	sd_event_source *tick_source; /* runs vm_tick() */
+	sd_event_source *look_source; /* runs vm_look(); NULL: no need */
 	struct iommu *iommu;	      /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;

@@ -132,6 +132,19 @@ static int set_fallback(struct agent_config *config, const char *value,
 	return 0;
 }
 
+static int set_ahead(struct agent_config *config, const char *value,
+		     const char **why)
+{
+	static const char *const words[] = { "off", "on" };
+	size_t i;
+
+	(void)why;
+	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
+		return -EINVAL;
+	config->vm.ahead = i == 1;
+	return 0;
+}
+
 static int set_enforce(struct agent_config *config, const char *value,
 		       const char **why)
 {
@@ -352,6 +365,8 @@ static const struct option options[] = {
 	{ "enforce-deadline", "TIME", set_enforce_deadline,
 	  "time to give it up, such as 2s, up to 60min (default 500ms)",
 	  false },
+	{ "ahead", "WHETHER", set_ahead,
+	  "map what is probably asked for next: off (default) or on", false },
 	{ "policy", "NAME", set_policy,
 	  "who is evicted: reuse (default), clock or slru", false },
 	{ "iommu", "SPEC", set_iommu,

@@ -92,6 +92,11 @@ uint8_t endpoints_strategy(const struct vm *vm, uint32_t id)
 	return find_endpoint(vm, id)->strategy;
 }
 
+bool endpoints_attached(const struct vm *vm)
+{
+	return count_endpoints(vm, true) > 0;
+}
+
 bool endpoints_strict(const struct vm *vm)
 {
 	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
@@ -118,8 +123,10 @@ static void unkeep(struct vm *vm)
 static int endpoint_detached(struct vm *vm)
 {
 	mode_update(vm);
-	if (count_endpoints(vm, true) == 0)
+	if (count_endpoints(vm, true) == 0) {
+		ahead_forget(vm);
 		return reclaim_end_requests(vm);
+	}
 	unkeep(vm);
 	return 0;
 }

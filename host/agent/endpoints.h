@@ -24,6 +24,9 @@ int endpoints_detach(struct vm *vm, uint32_t id);
 /* The strategy of an attached endpoint. */
 uint8_t endpoints_strategy(const struct vm *vm, uint32_t id);
 
+/* Is one attached? */
+bool endpoints_attached(const struct vm *vm);
+
 /* Is one attached whose driver ends mappings itself (VIRTIO_PVDMA_S_*)? */
 bool endpoints_strict(const struct vm *vm);
 

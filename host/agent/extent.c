@@ -165,6 +165,7 @@ int extent_add_piece(struct vm *vm, uint32_t extent, uint64_t from,
 	struct iommu_map piece;
 	int r;
 
+	ahead_ended(vm, e);
 	if (!next_piece(vm, from, last, &piece))
 		return 0;
 	assert(piece.iova == from && piece.size == last - from + 1);
@@ -189,6 +190,7 @@ int extent_lose_piece(struct vm *vm, uint32_t extent, uint64_t from,
 	uint64_t bytes;
 	int r;
 
+	ahead_ended(vm, e);
 	r = unmap_bytes(vm, from, last - from + 1, &bytes);
 	if (r < 0 || bytes == 0)
 		return r;
@@ -202,6 +204,7 @@ void extent_forget(struct vm *vm, uint32_t extent)
 {
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 
+	ahead_ended(vm, e);
 	if (!(e->flags & LEDGER_VICTIM))
 		policy_removed(vm->policy, extent);
 	if (e->flags & LEDGER_KEPT)

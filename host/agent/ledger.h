@@ -39,6 +39,8 @@ enum ledger_flags {
 	LEDGER_PARTIAL = 1u << 2,
 	/* A driver whose strategy is persistent asked for it. */
 	LEDGER_KEPT = 1u << 3,
+	/* Mapped before anybody asked, and not judged yet (ahead.c). */
+	LEDGER_AHEAD = 1u << 4,
 };
 
 struct ledger_extent {
@@ -48,6 +50,10 @@ struct ledger_extent {
 	uint32_t pieces;	    /* IOMMU mappings */
 	struct policy_node policy;  /* also links drafts and victims */
 	uint32_t flags;
+	/* with LEDGER_AHEAD: why it was mapped, and granules seen to be used */
+	uint8_t context;
+	uint8_t level;
+	uint16_t seen;
 };
 
 /* The part that is state. */

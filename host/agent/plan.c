@@ -123,7 +123,7 @@ static bool make_way(struct vm *vm, const struct ledger_extent *e, int error,
 	return reclaim_evict(vm, &victims, RECLAIM_ROOM) == 0;
 }
 
-static int map_draft(struct vm *vm, uint32_t extent,
+static int map_draft(struct vm *vm, const struct plan *plan, uint32_t extent,
 		     const struct granules *keep, size_t n_keep)
 {
 	const struct ledger_extent *e = ledger_get(vm->ledger, extent);
@@ -131,7 +131,7 @@ static int map_draft(struct vm *vm, uint32_t extent,
 	for (int attempt = 0;; attempt++) {
 		int r = extent_map(vm, extent);
 
-		if (r != -ENOSPC && r != -ENOMEM)
+		if ((r != -ENOSPC && r != -ENOMEM) || plan->ahead)
 			return r;
 		if (attempt == PLAN_RETRIES ||
 		    !make_way(vm, e, r, attempt, keep, n_keep))
@@ -174,7 +174,7 @@ int plan_map(struct vm *vm, struct plan *plan, const struct granules *keep,
 		int r;
 
 		e = ledger_get(vm->ledger, extent);
-		r = map_draft(vm, extent, keep, n_keep);
+		r = map_draft(vm, plan, extent, keep, n_keep);
 		if (r < 0) {
 			*ret_pos = ledger_first(e);
 			*ret_bytes = e->charge.bytes;
@@ -197,6 +197,32 @@ void plan_commit(struct vm *vm, struct plan *plan, uint32_t flags)
 {
 	while (plan->head != LEDGER_NONE)
 		commit(vm, shift_draft(vm, plan), flags);
+}
+
+void plan_commit_ahead(struct vm *vm, struct plan *plan, uint8_t context,
+		       uint8_t level)
+{
+	while (plan->head != LEDGER_NONE) {
+		uint32_t extent = shift_draft(vm, plan);
+		struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+		e->context = context;
+		e->level = level;
+		e->seen = 0;
+		commit(vm, extent, LEDGER_AHEAD);
+		table_set_mapped(vm->table, ledger_first(e), e->count);
+	}
+}
+
+void plan_note_misses(struct vm *vm, const struct plan *plan)
+{
+	const struct ledger_extent *e;
+
+	for (uint32_t extent = plan->head; extent != LEDGER_NONE;
+	     extent = e->policy.next) {
+		e = ledger_get(vm->ledger, extent);
+		ahead_count_missed(vm, ledger_first(e), e->count);
+	}
 }
 
 void plan_abandon(struct vm *vm, struct plan *plan)

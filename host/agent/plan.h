@@ -10,6 +10,7 @@
 #define PVDMA_AGENT_PLAN_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct granules;
@@ -20,6 +21,7 @@ struct plan {
 	uint64_t granules;
 	uint64_t bytes;
 	uint64_t pieces; /* IOMMU mappings */
+	bool ahead;	 /* nobody asked: the host's limits are final */
 };
 
 void plan_init(struct plan *plan);
@@ -48,6 +50,13 @@ int plan_map(struct vm *vm, struct plan *plan, const struct granules *keep,
 
 /* Enters all drafts into the books, with @flags (enum ledger_flags). */
 void plan_commit(struct vm *vm, struct plan *plan, uint32_t flags);
+
+/* The same for what was mapped ahead; and says so in the table. */
+void plan_commit_ahead(struct vm *vm, struct plan *plan, uint8_t context,
+		       uint8_t level);
+
+/* Tells ahead.c of what is about to be mapped because it was missed. */
+void plan_note_misses(struct vm *vm, const struct plan *plan);
 
 /* Unmaps and drops all drafts. */
 void plan_abandon(struct vm *vm, struct plan *plan);

@@ -148,6 +148,7 @@ static void count_end(struct vm *vm, const struct ledger_extent *e,
 		      enum reclaim_cause cause)
 {
 	if (cause == RECLAIM_ROOM) {
+		ahead_count_evicted(vm, ledger_first(e), e->count);
 		vm->root->stats.evictions++;
 		vm->root->stats.evicted_bytes += e->charge.bytes;
 	} else if (cause == RECLAIM_REVOKE) {

@@ -175,6 +175,7 @@ static int request_map(struct vm *vm, struct request *req)
 	const struct granules *ranges = vm->sorted;
 	uint64_t pos = 0, bytes = 0;
 	struct plan plan;
+	bool missed;
 	size_t n;
 	int r;
 
@@ -189,6 +190,8 @@ static int request_map(struct vm *vm, struct request *req)
 	/* What is not mapped already: the last allocation. */
 	plan_init(&plan);
 	r = plan_add(vm, &plan, ranges, n, map_window(vm), &pos);
+	if (r == 0 && vm->config.ahead)
+		plan_note_misses(vm, &plan);
 
 	/* Room in the quota: picks victims and unmaps them. */
 	if (r == 0)
@@ -205,7 +208,10 @@ static int request_map(struct vm *vm, struct request *req)
 		plan_abandon(vm, &plan);
 		return r;
 	}
+	missed = plan.granules > 0;
 	map_commit(vm, req, &plan, ranges, n);
+	if (missed)
+		ahead_missed(vm, req->endpoint, ranges, n);
 	return 0;
 }
 

@@ -43,6 +43,7 @@ static const struct counter vm_counters[] = {
 	COUNTER(vm_stats, map_granules),    COUNTER(vm_stats, map_present),
 	COUNTER(vm_stats, failed_requests), COUNTER(vm_stats, failed_quota),
 	COUNTER(vm_stats, failed_limit),    COUNTER(vm_stats, evictions),
+	COUNTER(vm_stats, ahead_granules),  COUNTER(vm_stats, ahead_used),
 	COUNTER(vm_stats, evicted_bytes),   COUNTER(vm_stats, evict_busy),
 	COUNTER(vm_stats, unmaps),	    COUNTER(vm_stats, iommu_maps),
 	COUNTER(vm_stats, iommu_unmaps),    COUNTER(vm_stats, mapped_bytes),

@@ -326,6 +326,43 @@ bool table_any_held(const struct table *table, uint64_t first, uint64_t count)
 	return any_set_at(table, first, count, W_COUNT);
 }
 
+static uint32_t count_set(const struct table *table, struct words w,
+			  uint32_t bits)
+{
+	uint32_t sum = 0;
+	uint64_t n;
+
+	while (w.count > 0) {
+		const uint32_t *words = next_words(table, &w, &n);
+
+		for (uint64_t i = 0; words && i < n; i++)
+			sum += (__atomic_load_n(&words[i], __ATOMIC_RELAXED) &
+				bits) != 0;
+	}
+	return sum;
+}
+
+/* By granules and by blocks; who uses a block seldom uses its granules, too. */
+static uint32_t count_set_at(const struct table *table, uint64_t first,
+			     uint64_t count, uint32_t bits)
+{
+	uint64_t sum = count_set(table, of_granules(first, count), bits);
+
+	sum += count_set(table, of_blocks(first, count), bits) * BLOCK;
+	return (uint32_t)min(sum, count);
+}
+
+uint32_t table_referenced(const struct table *table, uint64_t first,
+			  uint64_t count)
+{
+	return count_set_at(table, first, count, W_REFERENCED);
+}
+
+uint32_t table_held(const struct table *table, uint64_t first, uint64_t count)
+{
+	return count_set_at(table, first, count, W_COUNT);
+}
+
 static void set_all(struct table *table, struct words w)
 {
 	uint64_t n;

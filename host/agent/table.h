@@ -99,6 +99,13 @@ void table_clear_mapped(struct table *table, uint64_t first, uint64_t count);
 bool table_test_and_clear_referenced(struct table *table, uint64_t first,
 				     uint64_t count);
 
+/* How many granules have REFERENCED, or have it through their block. */
+uint32_t table_referenced(const struct table *table, uint64_t first,
+			  uint64_t count);
+
+/* How many granules are held, likewise. */
+uint32_t table_held(const struct table *table, uint64_t first, uint64_t count);
+
 /* Is any granule held, or any marked MAPPED? Is any held? Looks only. */
 bool table_any_used(const struct table *table, uint64_t first, uint64_t count);
 bool table_any_held(const struct table *table, uint64_t first, uint64_t count);

@@ -73,8 +73,9 @@ static struct policy_node *env_node(void *userdata, uint32_t extent)
 static bool env_referenced(void *userdata, uint32_t extent)
 {
 	struct vm *vm = userdata;
-	const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 
+	ahead_see(vm, e);
 	return table_test_and_clear_referenced(vm->table, ledger_first(e),
 					       e->count);
 }
@@ -174,6 +175,7 @@ static int make_state(struct vm *vm)
 	vm->root = state_root(vm->state);
 	quota_init(&vm->root->quota, vm->config.quota);
 	ledger_root_init(&vm->root->ledger, state_random(vm->state));
+	ahead_init(&vm->root->ahead);
 	table_root_init(&vm->root->table, vm->config.granule_shift,
 			state_random(vm->state));
 	do
@@ -213,6 +215,7 @@ int vm_new(const struct vm_config *config, struct iommu *iommu,
 	vm->config = *config;
 	vm->notify = *notify;
 	vm->entries_max = IOMMU_ENTRIES_UNKNOWN;
+	price_init(&vm->price);
 	r = make_buffers(vm);
 	if (r == 0)
 		r = make_state(vm);
@@ -259,6 +262,7 @@ static int forget(struct vm *vm)
 	vm->root->inited = false;
 	vm->root->reset_seen = 0;
 	endpoints_forget(vm);
+	ahead_forget(vm);
 	table_set_writable(vm->table, false);
 	table_forget(vm->table);
 	mode_update(vm);
@@ -446,7 +450,17 @@ int vm_set_quota(struct vm *vm, uint64_t bytes)
 bool vm_work(struct vm *vm)
 {
 	/* What only a direct mapping had goes before what drivers want. */
-	return mode_work(vm) || enforce_work(vm);
+	return mode_work(vm) || enforce_work(vm) || ahead_work(vm);
+}
+
+bool vm_look(struct vm *vm)
+{
+	return ahead_tick(vm);
+}
+
+void vm_set_price(struct vm *vm, const struct price *price)
+{
+	vm->price = *price;
 }
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret)

@@ -47,6 +47,7 @@ struct vm_config {
 	uint8_t granule_shift; /* VIRTIO_PVDMA_GRANULE_SHIFT_MIN..MAX */
 	uint8_t strategy;      /* VIRTIO_PVDMA_S_* */
 	enum vm_fallback fallback;
+	bool ahead;	    /* map ahead of requests where that pays */
 	const char *policy; /* name, see policy.h */
 	uint16_t num_queues;
 	uint16_t max_ranges;
@@ -85,6 +86,8 @@ struct vm_stats {
 	uint64_t mapped_bytes;	   /* now */
 	uint64_t mapped_peak;	   /* highest so far */
 	uint64_t extents;	   /* now */
+	uint64_t ahead_granules;   /* mapped before anybody asked */
+	uint64_t ahead_used;	   /* of those judged, used */
 	uint64_t leaves;	   /* registered now */
 	uint64_t quota;		   /* now */
 	uint64_t over_quota_bytes; /* now: mapped above a lowered quota */
@@ -144,8 +147,19 @@ size_t vm_request_max(const struct vm *vm);
 
 /* --- from the event loop and control --- */
 
-/* Deferred work (direct mappings, shrinking); returns true if more is left. */
+/* Deferred work (mapping ahead, direct, shrinking); true if more is left. */
 bool vm_work(struct vm *vm);
+
+/*
+ * With vm_config.ahead: to be called a millisecond after vm_work() worked, and
+ * every millisecond as long as it returns true.
+ */
+bool vm_look(struct vm *vm);
+
+struct price;
+
+/* What mapping costs here, instead of what is assumed. */
+void vm_set_price(struct vm *vm, const struct price *price);
 
 /*
  * Sets the quota. Lowering evicts what is idle at once; what is held is asked

@@ -10,11 +10,13 @@
 #ifndef PVDMA_AGENT_VM_PRIVATE_H
 #define PVDMA_AGENT_VM_PRIVATE_H
 
+#include "host/agent/ahead.h"
 #include "host/agent/decode.h"
 #include "host/agent/enforce.h"
 #include "host/agent/ledger.h"
 #include "host/agent/mode.h"
 #include "host/agent/policy/policy.h"
+#include "host/agent/price.h"
 #include "host/agent/quota.h"
 #include "host/agent/table.h"
 #include "host/agent/vm.h"
@@ -38,6 +40,7 @@ struct vm_root {
 	struct quota quota;
 	struct mode_root mode;
 	struct enforce_root enforce;
+	struct ahead ahead;
 	struct policy_root policy;
 	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
 	struct vm_stats stats; /* only what counts up */
@@ -64,6 +67,7 @@ struct vm {
 	struct table *table;
 	struct policy *policy;
 	uint64_t entries_max; /* see host_limits.h */
+	struct price price;
 	struct decode_limits decode_limits;
 	struct request request;	 /* room for the longest */
 	struct granules *sorted; /* its ranges, sorted and merged */

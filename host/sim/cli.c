@@ -140,6 +140,13 @@ static int set_strategy(struct cli *cli, char *value)
 	return -EINVAL;
 }
 
+static int set_ahead(struct cli *cli, char *value)
+{
+	(void)value;
+	cli->bench.engine.ahead = true;
+	return 0;
+}
+
 static int set_policy_granule(struct cli *cli, char *value)
 {
 	return get_shift("policy-granule", value, &cli->bench.policy_shift);
@@ -260,6 +267,7 @@ static const struct cli_option {
 	{ "granule", "SIZE", set_granule, "of the engine (as pvdma-agent)" },
 	{ "policy", "NAME", set_policy, "of the engine (as pvdma-agent)" },
 	{ "strategy", "NAME", set_strategy, "of the engine (as pvdma-agent)" },
+	{ "ahead", NULL, set_ahead, "the engine maps ahead (--ahead=on)" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },
 	{ "output", "FILE", set_output, "where --import writes the trace" },

@@ -14,6 +14,7 @@
 
 #include "host/agent/config.h"
 #include "host/agent/iommu/iommu.h"
+#include "host/agent/price.h"
 #include "host/agent/vm.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
@@ -25,6 +26,8 @@
 #define ENTRIES_MAX 65535
 /* The address space that a simulated guest may have, in bytes. */
 #define TOP_MAX (UINT64_C(1) << 42)
+/* How often the agent looks around while it is busy. */
+#define TICK_US 1000
 
 enum map_state {
 	MAP_NEW,
@@ -57,6 +60,7 @@ void engine_config_init(struct engine_config *config)
 		.max_ranges = agent.vm.max_ranges,
 		.policy = agent.vm.policy,
 		.strategy = agent.vm.strategy,
+		.ahead = agent.vm.ahead,
 		.entries_max = ENTRIES_MAX,
 	};
 }
@@ -210,6 +214,7 @@ static int unmap_call(struct engine *engine, uint32_t map)
 static int replay(struct engine *engine)
 {
 	const struct trace *trace = engine->trace;
+	uint64_t tick = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < trace->n_events && !r; i++) {
@@ -218,6 +223,10 @@ static int replay(struct engine *engine)
 		sim_guest_tick(engine->guest, e->time_us);
 		r = e->n_segments ? map_call(engine, e->map) :
 				    unmap_call(engine, e->map);
+		if (e->time_us >= tick) {
+			tick = e->time_us + TICK_US;
+			(void)vm_look(engine->vm);
+		}
 		if (engine->work) {
 			engine->work = false;
 			while (vm_work(engine->vm))
@@ -242,6 +251,23 @@ static uint64_t top_of(const struct trace *trace)
 	return align_up(max(top, UINT64_C(1)), UINT64_C(2) << 20);
 }
 
+/* The agent measures its host; this host is the model. */
+static void set_price(struct engine *engine)
+{
+	const struct cost_model *cost = engine->cost;
+	struct price price = {
+		.trip = (uint64_t)(cost->round_trip_us * 1000),
+	};
+
+	for (unsigned int i = 0; i < PRICE_SIZES; i++) {
+		uint64_t bytes = UINT64_C(4096) << i;
+
+		price.map[i] = (uint64_t)(cost_map(cost, bytes) * 1000);
+		price.unmap[i] = (uint64_t)(cost_unmap(cost, bytes) * 1000);
+	}
+	vm_set_price(engine->vm, &price);
+}
+
 static int start(struct engine *engine)
 {
 	const struct engine_config *config = engine->config;
@@ -250,6 +276,7 @@ static int start(struct engine *engine)
 		.granule_shift = (uint8_t)config->granule_shift,
 		.strategy = config->strategy,
 		.fallback = VM_FALLBACK_DENY,
+		.ahead = config->ahead,
 		.policy = config->policy,
 		.num_queues = config->num_queues,
 		.max_ranges = config->max_ranges,
@@ -284,6 +311,7 @@ static int start(struct engine *engine)
 		r = vm_endpoint_add(engine->vm, 1);
 	if (r)
 		return r < 0 ? r : -EIO;
+	set_price(engine);
 	vm_set_features(engine->vm, vm_features(engine->vm));
 	vm_queues_start(engine->vm);
 	return sim_guest_start(engine->guest, engine->vm, config->max_ranges,

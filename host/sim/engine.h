@@ -9,6 +9,7 @@
 #ifndef PVDMA_SIM_ENGINE_H
 #define PVDMA_SIM_ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "host/sim/cost.h"
@@ -21,6 +22,7 @@ struct engine_config {
 	uint16_t max_ranges;  /* in a request */
 	const char *policy;   /* NULL: the agent's default */
 	uint8_t strategy;     /* VIRTIO_PVDMA_S_*, of VM and driver */
+	bool ahead;	      /* map ahead */
 	uint64_t entries_max; /* of the IOMMU; 0: none */
 };
 

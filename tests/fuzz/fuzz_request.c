@@ -217,6 +217,7 @@ static void do_step(struct input *in)
 	default:
 		if (get8(in) % 2)
 			return guest_tick(&g, GUEST_LATE);
+		(void)vm_look(g.vm);
 		guest_work(&g);
 	}
 }
@@ -266,25 +267,31 @@ static void steps(struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t shifts[] = { 12, 13, 16, 21 };
+	static const uint8_t strategies[] = {
+		VIRTIO_PVDMA_S_PERSISTENT,
+		VIRTIO_PVDMA_S_ON_DEMAND, /* with ahead */
+		VIRTIO_PVDMA_S_DIRECT_MAP,
+	};
 	struct input in = { .data = data, .size = size };
 	uint8_t how = get8(&in);
 
 	log_set_max_level(-1);
-	guest_start(&g, &(struct guest_options){
-				.size = PAGES * PAGE,
-				.quota = (uint64_t)get8(&in) * PAGE,
-				.shift = shifts[how % 4],
-				.strategy = how >> 2 & 1 ?
-						    VIRTIO_PVDMA_S_DIRECT_MAP :
-						    VIRTIO_PVDMA_S_PERSISTENT,
-				.fallback = how >> 3 & 1 ? VM_FALLBACK_DIRECT :
-							   VM_FALLBACK_DENY,
-				.enforce = VM_ENFORCE_REVOKE,
-				.enforce_usec = 1000000,
-				.entries_max = how >> 4 & 1 ? 12 : 0,
-				.bytes_max = how >> 5 & 1 ? 24 * PAGE : 0,
-				.no_memory = how >> 6 & 1,
-			});
+	guest_start(&g,
+		    &(struct guest_options){
+			    .size = PAGES * PAGE,
+			    .quota = (uint64_t)get8(&in) * PAGE,
+			    .shift = shifts[how % 4],
+			    .strategy =
+				    strategies[how >> 2 & 1 ? 2 : how >> 6 & 1],
+			    .ahead = how >> 6 & 1,
+			    .fallback = how >> 3 & 1 ? VM_FALLBACK_DIRECT :
+						       VM_FALLBACK_DENY,
+			    .enforce = VM_ENFORCE_REVOKE,
+			    .enforce_usec = 1000000,
+			    .entries_max = how >> 4 & 1 ? 12 : 0,
+			    .bytes_max = how >> 5 & 1 ? 24 * PAGE : 0,
+			    .no_memory = how >> 6 & 1,
+		    });
 	if (how >> 7 & 1)
 		(void)vm_endpoint_add(g.vm, 0);
 	else if (!(how >> 6 & 1))

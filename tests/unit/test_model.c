@@ -38,6 +38,8 @@
 #define TRANSFERS 16 /* DMA mappings of drivers that live */
 #define PIECES	  4  /* of one of them */
 #define PAGE	  4096u
+/* From one time at which the agent maps ahead to the next. */
+#define AHEAD_STEPS 4
 
 /* A DMA mapping: it holds its granules. */
 struct transfer {
@@ -448,18 +450,27 @@ static void do_step(void)
 		do_init();
 }
 
-static void start(uint8_t shift, enum vm_fallback fallback, bool revokes)
+struct game {
+	uint64_t seed;
+	uint8_t shift;
+	enum vm_fallback fallback;
+	bool revokes;
+	bool ahead;
+};
+
+static void start(const struct game *game)
 {
 	memset(&m, 0, sizeof(m));
-	m.revokes = revokes;
+	m.revokes = game->revokes;
 	guest_start(&m.g, &(struct guest_options){
 				  .size = MB(2),
 				  .quota = MB(1),
-				  .shift = shift,
-				  .fallback = fallback,
-				  .enforce = revokes ? VM_ENFORCE_REVOKE :
-						       VM_ENFORCE_WAIT,
+				  .shift = game->shift,
+				  .fallback = game->fallback,
+				  .enforce = game->revokes ? VM_ENFORCE_REVOKE :
+							     VM_ENFORCE_WAIT,
 				  .no_memory = true,
+				  .ahead = game->ahead,
 			  });
 	m.granules = guest_granules(&m.g);
 	m.shown = calloc(m.granules, sizeof(*m.shown));
@@ -491,14 +502,17 @@ static uint64_t other_seed(uint64_t usual)
 	return text ? usual + 3 * strtoull(text, NULL, 0) : usual;
 }
 
-static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback,
-		 bool revokes)
+static void play(const struct game *game)
 {
-	seed = other_seed(usual_seed);
-	start(shift, fallback, revokes);
+	seed = other_seed(game->seed);
+	start(game);
 	log_set_max_level(LOG_CRIT); /* faults are injected by the thousand */
 	for (int i = 0; i < STEPS; i++) {
 		do_step();
+		if (game->ahead && i % AHEAD_STEPS == 0) {
+			(void)vm_look(m.g.vm);
+			guest_work(&m.g);
+		}
 		guest_check(&m.g, false);
 		if (i % SWEEP == 0) {
 			check_words();
@@ -519,7 +533,8 @@ static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback,
 	assert_true(m.answers[OK] > 1000 && m.answers[RANGE] > 100);
 	assert_true(m.answers[NOENT] > 10 && m.answers[STATE] > 100);
 	assert_true(m.answers[QUOTA] > 100 && m.answers[LIMIT] > 10);
-	assert_int_equal(guest_stats(&m.g).revocations > 10, revokes);
+	assert_int_equal(guest_stats(&m.g).revocations > 10, game->revokes);
+	assert_int_equal(guest_stats(&m.g).ahead_granules > 100, game->ahead);
 	guest_stop(&m.g);
 	free(m.shown);
 }
@@ -527,19 +542,30 @@ static void play(uint64_t usual_seed, uint8_t shift, enum vm_fallback fallback,
 static void test_small_granules(void **state)
 {
 	(void)state;
-	play(1, 12, VM_FALLBACK_DENY, false);
+	play(&(struct game){ .seed = 1, .shift = 12 });
 }
 
 static void test_cut_granules(void **state)
 {
 	(void)state;
-	play(2, 15, VM_FALLBACK_DENY, true);
+	play(&(struct game){ .seed = 2, .shift = 15, .revokes = true });
 }
 
 static void test_fallback_direct(void **state)
 {
 	(void)state;
-	play(3, 13, VM_FALLBACK_DIRECT, true);
+	play(&(struct game){
+		.seed = 3,
+		.shift = 13,
+		.fallback = VM_FALLBACK_DIRECT,
+		.revokes = true,
+	});
+}
+
+static void test_ahead(void **state)
+{
+	(void)state;
+	play(&(struct game){ .seed = 4, .shift = 12, .ahead = true });
 }
 
 int main(void)
@@ -548,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_small_granules),
 		cmocka_unit_test(test_cut_granules),
 		cmocka_unit_test(test_fallback_direct),
+		cmocka_unit_test(test_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

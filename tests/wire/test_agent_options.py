@@ -93,6 +93,7 @@ class CommandLine(Case):
                 ("enforce", ("", "kill", "Wait"), "wait (default) or revoke"),
                 ("enforce-deadline", ("", "500", "1h", "ms", "-1s", "1.5s", "61min", "3601s"),
                  "such as 2s"),
+                ("ahead", ("", "yes", "On", "1"), "off (default) or on"),
                 ("policy", ("", "lru", "Clock"), "reuse (default), clock or slru"),
                 ("iommu", ("", "type2", "null,", "null,x=1", "null,entries=0", "null,bytes=x",
                            "type1,entries=5", "null,entries"), "type1"),

@@ -60,6 +60,7 @@ struct guest_options {
 	uint64_t entries_max; /* of the null IOMMU; 0: no limit */
 	uint64_t bytes_max;   /* likewise */
 	bool no_memory;	      /* announce none yet */
+	bool ahead;
 };
 
 static inline void guest_config_changed(void *userdata)
@@ -100,6 +101,7 @@ static inline void guest_start(struct guest *g, const struct guest_options *o)
 		.fallback = o->fallback,
 		.enforce = o->enforce,
 		.enforce_usec = o->enforce_usec,
+		.ahead = o->ahead,
 		.policy = "clock",
 		.num_queues = 2,
 		.max_ranges = 64,
