@@ -67,15 +67,14 @@ void ahead_init(struct ahead *ahead)
 void ahead_forget(struct vm *vm)
 {
 	struct ahead *ahead = &vm->root->ahead;
-
 	/* what is unproven is so until its extents end */
-	around_init(&ahead->around);
-	memset(ahead->holds, 0, sizeof(ahead->holds));
-	ahead->n_pending = 0;
-	ahead->off = 0;
-	ahead->followed = 0;
-	for (unsigned int i = 0; i < AHEAD_WATCHED; i++)
-		ahead->watched[i] = (struct ahead_window){ .first = 1 };
+	const uint64_t unproven = ahead->unproven;
+
+	if (!vm->config.ahead)
+		return;
+	memset(ahead, 0, sizeof(*ahead));
+	ahead_init(ahead);
+	ahead->unproven = unproven;
 }
 
 static bool enabled(const struct vm *vm)
@@ -136,9 +135,8 @@ void ahead_see(struct vm *vm, struct ledger_extent *e)
 
 void ahead_count_missed(struct vm *vm, uint64_t first, uint64_t count)
 {
-	if (vm->config.ahead)
-		around_missed(&vm->root->ahead.around, first, count,
-			      vm->root->quota.limit >> vm_shift(vm));
+	around_missed(&vm->root->ahead.around, first, count,
+		      vm->root->quota.limit >> vm_shift(vm));
 }
 
 void ahead_count_evicted(struct vm *vm, uint64_t first, uint64_t count)
@@ -255,14 +253,6 @@ static void survey(const struct vm *vm, uint64_t first, uint64_t last,
 	}
 }
 
-static uint64_t bytes_free(const struct vm *vm)
-{
-	const struct quota *quota = &vm->root->quota;
-
-	return quota->limit > quota->charged ? quota->limit - quota->charged :
-					       0;
-}
-
 /* What window [first, last] is worth; *@offer is what it would take. */
 static int64_t appraise(const struct vm *vm, const struct ahead_miss *miss,
 			unsigned int level, uint64_t first, uint64_t last,
@@ -278,7 +268,7 @@ static int64_t appraise(const struct vm *vm, const struct ahead_miss *miss,
 	    bytes + ahead->unproven > limit / AHEAD_ALL ||
 	    limits_missing(vm, offer->calls) > 0)
 		return -1;
-	offer->evicts = bytes > bytes_free(vm);
+	offer->evicts = quota_missing(&vm->root->quota, bytes) > 0;
 	return around_worth(&ahead->around, &vm->price, vm_shift(vm),
 			    miss->context, level, offer);
 }
@@ -328,8 +318,9 @@ static bool map_window(struct vm *vm, const struct ahead_window *w,
 
 static void around_miss(struct vm *vm, const struct ahead_miss *miss)
 {
-	unsigned int most =
-		min((unsigned int)(AROUND_LEVELS - 1), 21u - vm_shift(vm));
+	unsigned int most = min((unsigned int)(AROUND_LEVELS - 1),
+				(unsigned int)VIRTIO_PVDMA_GRANULE_SHIFT_MAX -
+					vm_shift(vm));
 	struct around_offer best_offer = { 0 };
 	struct ahead_window best = { .first = 1, .context = miss->context };
 	int64_t worth = 0;
