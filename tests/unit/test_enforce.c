@@ -16,6 +16,7 @@
 
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
@@ -91,14 +92,12 @@ static void fill(unsigned int held)
 		guest_hold(&g, i * 128);
 }
 
-static void assert_mapped(uint64_t first, uint64_t count, bool yes)
+static void assert_blocks_mapped(uint64_t first, uint64_t count, bool yes)
 {
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), yes);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, yes);
+	assert_mapped(&g, first, count, yes);
+	for (uint64_t i = first; i < first + count; i++)
 		assert_int_equal(
 			(guest_look_block(&g, i / BLOCK) & MAPPED) != 0, yes);
-	}
 }
 
 /* --- asking --- */
@@ -151,8 +150,8 @@ static void test_given_up(void **state)
 	guest_drop(&g, 128);
 	guest_tick(&g, deadline() - 1);
 	assert_int_equal(mapped(), MB(1));
-	assert_mapped(128, 128, false);
-	assert_mapped(0, 128, true);
+	assert_blocks_mapped(128, 128, false);
+	assert_blocks_mapped(0, 128, true);
 	assert_int_equal(space().excess, 0);
 	assert_int_equal(space().deadline_ms, 0);
 	assert_int_equal(le32toh(space().quota_news), count + 1);
@@ -277,9 +276,9 @@ static void test_revoke(void **state)
 			guest_touch(&g, i * 128 + 1);
 	guest_tick(&g, deadline());
 	assert_int_equal(mapped(), MB(3));
-	assert_mapped(2 * 128, 128, false);
-	assert_mapped(5 * 128, 128, false);
-	assert_mapped(0, 256, true);
+	assert_blocks_mapped(2 * 128, 128, false);
+	assert_blocks_mapped(5 * 128, 128, false);
+	assert_blocks_mapped(0, 256, true);
 	/* The counts are the guest's. */
 	assert_int_equal(guest_look(&g, 2 * 128) & COUNT, 1);
 	assert_int_equal(guest_stats(&g).revocations, 2);
@@ -302,17 +301,17 @@ static void test_revoked_again(void **state)
 	assert_int_equal(vm_set_quota_within(g.vm, MB(2), 0), 0);
 	guest_tick(&g, deadline());
 	assert_int_equal(mapped(), MB(2));
-	assert_mapped(0, 512, false);
+	assert_blocks_mapped(0, 512, false);
 	/* All that is mapped is held. */
 	assert_int_equal(guest_map(&g, 0, 128), QUOTA);
-	assert_mapped(0, 128, false);
+	assert_blocks_mapped(0, 128, false);
 	guest_drop(&g, 7 * 128);
 	/* Held still from before, and a second time now. */
 	assert_int_equal(guest_hold(&g, 0) & (MAPPED | COUNT), 1);
 	assert_int_equal(guest_map(&g, 0, 128), OK);
 	assert_int_equal(g.mapped, 128);
-	assert_mapped(0, 128, true);
-	assert_mapped(7 * 128, 128, false);
+	assert_blocks_mapped(0, 128, true);
+	assert_blocks_mapped(7 * 128, 128, false);
 	guest_drop(&g, 0);
 	guest_drop(&g, 0);
 	/* Dropped while it is not mapped, and mapped again. */
@@ -320,8 +319,8 @@ static void test_revoked_again(void **state)
 	assert_int_equal(guest_look(&g, 128), 0);
 	assert_int_equal(guest_hold(&g, 128), 0);
 	assert_int_equal(guest_map(&g, 128, 128), OK);
-	assert_mapped(128, 128, true);
-	assert_mapped(0, 128, false);
+	assert_blocks_mapped(128, 128, true);
+	assert_blocks_mapped(0, 128, false);
 	assert_int_equal(guest_stats(&g).revocations, 4);
 	guest_check(&g, true);
 }
@@ -337,7 +336,7 @@ static void test_idle_first(void **state)
 	assert_int_equal(mapped(), MB(3));
 	assert_int_equal(guest_stats(&g).revocations, 1);
 	assert_int_equal(guest_stats(&g).evictions, 1);
-	assert_mapped(6 * 128, 128, false);
+	assert_blocks_mapped(6 * 128, 128, false);
 }
 
 /* Larger than a step, held by blocks' words alone; down to nothing. */
@@ -354,7 +353,7 @@ static void test_all(void **state)
 	assert_int_equal(mapped(), MB(48));
 	guest_tick(&g, deadline());
 	assert_int_equal(mapped(), 0);
-	assert_mapped(0, 12288, false);
+	assert_blocks_mapped(0, 12288, false);
 	assert_int_equal(guest_stats(&g).revoked_bytes, MB(48));
 	guest_check(&g, true);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
@@ -57,14 +58,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
-{
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), mapped);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
-	}
-}
-
 /* --- memory --- */
 
 /*
@@ -93,14 +86,14 @@ static void test_held(void **state)
 		(void)guest_map(&g, i, 512);
 	vm_queues_stop(g.vm);
 	vm_queues_start(g.vm);
-	assert_mapped(0, 1, true);
+	assert_mapped(&g, 0, 1, true);
 	assert_true(guest_in_iommu(&g, MB(128) >> 12));
 	/* Removal does, of that memory; the word says so. */
 	assert_int_equal(guest_release(&g, 0, 1), OK);
 	assert_int_equal(vm_memory_remove(g.vm, &g, MB(128), MB(4)), 0);
 	assert_false(guest_in_iommu(&g, MB(128) >> 12));
 	assert_int_equal(*(uint32_t *)(void *)(g.mem + MB(60)), htole32(1));
-	assert_mapped(0, 1, true);
+	assert_mapped(&g, 0, 1, true);
 	guest_drop(&g, 0);
 }
 
@@ -143,7 +136,7 @@ static void test_memory_goes_stopped(void **state)
 	vm_queues_start(g.vm);
 	assert_int_equal(guest_release(&g, 0, 1), OK);
 	assert_int_equal(*(uint32_t *)(void *)(g.mem + MB(60)), 0);
-	assert_mapped(0, 2, true);
+	assert_mapped(&g, 0, 2, true);
 }
 
 static void test_memory_drop(void **state)
@@ -152,7 +145,7 @@ static void test_memory_drop(void **state)
 	assert_int_equal(guest_plug(&g, state, 0, g.size, GUEST_RW), 0);
 	assert_int_equal(guest_map(&g, 0, 4), OK);
 	vm_memory_drop(g.vm, &g);
-	assert_mapped(0, 4, true); /* another source has it announced */
+	assert_mapped(&g, 0, 4, true); /* another source has it announced */
 	vm_memory_drop(g.vm, state);
 	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
 	assert_int_equal(guest_stats(&g).leaves, 0);

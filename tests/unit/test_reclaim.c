@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
@@ -69,14 +70,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
-{
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), mapped);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
-	}
-}
-
 /* --- room in the quota --- */
 
 /*
@@ -92,8 +85,8 @@ static void test_evict(void **state)
 	guest_hold(&g, 0);
 	guest_hold(&g, 128 + 127);
 	assert_int_equal(guest_map(&g, 4096, 128), OK);
-	assert_mapped(0, 256, true);
-	assert_mapped(256, 128, false);
+	assert_mapped(&g, 0, 256, true);
+	assert_mapped(&g, 256, 128, false);
 	assert_int_equal(guest_stats(&g).evictions, 1);
 	assert_int_equal(guest_stats(&g).evicted_bytes, KB(512));
 	assert_int_equal(guest_stats(&g).evict_busy, 2);
@@ -115,11 +108,11 @@ static void test_restore(void **state)
 	for (uint64_t i = 2; i < 8; i++)
 		guest_hold(&g, i * 128 + 100);
 	assert_int_equal(guest_map(&g, 4096, 300), QUOTA);
-	assert_mapped(0, 1024, true);
+	assert_mapped(&g, 0, 1024, true);
 	assert_int_equal(guest_stats(&g).evictions, 0);
 	assert_int_equal(guest_map(&g, 4096, 256), OK);
-	assert_mapped(0, 256, false);
-	assert_mapped(256, 768, true);
+	assert_mapped(&g, 0, 256, false);
+	assert_mapped(&g, 256, 768, true);
 	for (uint64_t i = 2; i < 8; i++)
 		guest_drop(&g, i * 128 + 100);
 }
@@ -133,8 +126,8 @@ static void test_second_chance(void **state)
 	guest_touch(&g, 5);
 	guest_touch(&g, 128);
 	assert_int_equal(guest_map(&g, 4096, 128), OK);
-	assert_mapped(0, 256, true);
-	assert_mapped(256, 128, false);
+	assert_mapped(&g, 0, 256, true);
+	assert_mapped(&g, 256, 128, false);
 	assert_int_equal(guest_look(&g, 5), MAPPED);
 	/* All were used: then one of them goes all the same. */
 	for (uint64_t i = 0; i < 16384; i++)
@@ -174,7 +167,7 @@ static void test_entries(void **state)
 	null_iommu_usage(g.iommu, &entries, NULL);
 	assert_int_equal(entries, 16);
 	assert_int_equal(guest_map(&g, 1000, 1), OK);
-	assert_mapped(0, 1, false);
+	assert_mapped(&g, 0, 1, false);
 	for (uint64_t i = 1; i < 16; i++)
 		guest_hold(&g, i * 2);
 	guest_hold(&g, 1000);
@@ -188,7 +181,7 @@ static void test_entries(void **state)
 	for (uint32_t i = 0; i < 17; i++)
 		r[i] = guest_range(5000 + 2 * i, 1);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 17), LIMIT);
-	assert_mapped(5000, 40, false);
+	assert_mapped(&g, 5000, 40, false);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 16), OK);
 }
 
@@ -200,13 +193,13 @@ static void test_memlock(void **state)
 	assert_int_equal(guest_map(&g, 128, 128), OK);
 	assert_int_equal(guest_map(&g, 1024, 64), OK);
 	assert_int_equal(guest_stats(&g).mapped_bytes, KB(512) + KB(256));
-	assert_mapped(0, 128, false);
+	assert_mapped(&g, 0, 128, false);
 	guest_hold(&g, 128);
 	guest_hold(&g, 1024);
 	assert_int_equal(guest_map(&g, 2048, 128), LIMIT);
-	assert_mapped(128, 128, true);
-	assert_mapped(1024, 64, true);
-	assert_mapped(2048, 128, false);
+	assert_mapped(&g, 128, 128, true);
+	assert_mapped(&g, 1024, 64, true);
+	assert_mapped(&g, 2048, 128, false);
 	assert_int_equal(guest_map(&g, 2048, 64), OK);
 	guest_drop(&g, 128);
 	guest_drop(&g, 1024);
@@ -221,10 +214,10 @@ static void test_nospc(void **state)
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	null_iommu_fail_map(g.iommu, 0, -ENOSPC, 1);
 	assert_int_equal(guest_map(&g, 10, 1), OK);
-	assert_mapped(0, 1, false);
+	assert_mapped(&g, 0, 1, false);
 	null_iommu_fail_map(g.iommu, 0, -ENOSPC, 10);
 	assert_int_equal(guest_map(&g, 20, 1), LIMIT);
-	assert_mapped(20, 1, false);
+	assert_mapped(&g, 20, 1, false);
 	null_iommu_fail_map(g.iommu, 0, -EINVAL, 1);
 	assert_int_equal(guest_map(&g, 20, 1), LIMIT);
 	null_iommu_fail_map(g.iommu, 0, 0, 0);
@@ -232,7 +225,7 @@ static void test_nospc(void **state)
 	assert_int_equal(guest_map(&g, 0, 8), OK);
 	null_iommu_fail_map(g.iommu, 0, -ENOMEM, 1);
 	assert_int_equal(guest_map(&g, 0, 16), LIMIT);
-	assert_mapped(0, 8, true);
+	assert_mapped(&g, 0, 8, true);
 }
 
 /* --- UNMAP, RELEASE --- */
@@ -250,9 +243,9 @@ static void test_unmap(void **state)
 	assert_int_equal(guest_map(&g, 100, 4), OK);
 	guest_hold(&g, 5);
 	assert_int_equal(guest_unmap(&g, 0, 1000), OK);
-	assert_mapped(0, 4, false);
-	assert_mapped(4, 4, true);
-	assert_mapped(100, 4, false);
+	assert_mapped(&g, 0, 4, false);
+	assert_mapped(&g, 4, 4, true);
+	assert_mapped(&g, 100, 4, false);
 	guest_drop(&g, 5);
 	assert_int_equal(guest_unmap(&g, 5, 1), OK);
 	assert_int_equal(guest_stats(&g).mapped_bytes, 0);
@@ -287,7 +280,7 @@ static void test_unmap_fails(void **state)
 	assert_int_equal(guest_stats(&g).mapped_bytes, KB(16));
 	assert_int_equal(guest_look(&g, 0), 0);
 	assert_int_equal(guest_map(&g, 0, 4), OK);
-	assert_mapped(0, 4, true);
+	assert_mapped(&g, 0, 4, true);
 	assert_int_equal(g.mapped, 0);
 	assert_int_equal(guest_unmap(&g, 0, 4), OK);
 	/* The same while room is made. */
@@ -316,13 +309,13 @@ static void test_release(void **state)
 		assert_int_equal(guest_map(&g, i * 256, 256), OK);
 	guest_touch(&g, 512);
 	assert_int_equal(guest_release(&g, 512, 1), OK);
-	assert_mapped(512, 256, true);
+	assert_mapped(&g, 512, 256, true);
 	assert_int_equal(guest_map(&g, 5000, 256), OK);
-	assert_mapped(512, 256, false);
+	assert_mapped(&g, 512, 256, false);
 	guest_hold(&g, 256);
 	assert_int_equal(guest_release(&g, 0, 1024), OK);
 	assert_int_equal(guest_map(&g, 6000, 512), OK);
-	assert_mapped(256, 256, true);
+	assert_mapped(&g, 256, 256, true);
 	guest_drop(&g, 256);
 	assert_int_equal(guest_release(&g, 0, UINT32_MAX), OK);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
@@ -44,14 +45,6 @@ static int teardown(void **state)
 	guest_check(&g, true);
 	guest_stop(&g);
 	return 0;
-}
-
-static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
-{
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), mapped);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
-	}
 }
 
 /* --- before and with INIT --- */
@@ -123,7 +116,7 @@ static void test_init_refused(void **state)
 	(void)state;
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	assert_int_equal(guest_init_at(&g, 1, 0, GUEST_NONCE + 1), BADMEM);
-	assert_mapped(0, 1, true);
+	assert_mapped(&g, 0, 1, true);
 	assert_int_equal(guest_map(&g, 1, 1), OK);
 }
 
@@ -208,7 +201,7 @@ static void test_copy(void **state)
 	page->range = guest_range(7, 1);
 	assert_int_equal(mprotect(page, 4096, PROT_READ), 0);
 	assert_int_equal(guest_send(&g, page, sizeof(*page)), OK);
-	assert_mapped(7, 1, true);
+	assert_mapped(&g, 7, 1, true);
 	(void)munmap(page, 4096);
 }
 
@@ -293,9 +286,9 @@ static void test_detach_last(void **state)
 	guest_hold(&g, 3);
 	assert_int_equal(guest_map(&g, 3, 10), OK);
 	assert_int_equal(guest_detach(&g, 0), OK);
-	assert_mapped(3, 10, true);
+	assert_mapped(&g, 3, 10, true);
 	assert_int_equal(guest_detach(&g, 1), OK);
-	assert_mapped(3, 10, false);
+	assert_mapped(&g, 3, 10, false);
 	assert_int_equal(guest_look(&g, 3), 1);
 	guest_drop(&g, 3);
 }
@@ -313,9 +306,9 @@ static void test_map(void **state)
 	(void)state;
 	assert_int_equal(guest_map(&g, 10, 5), OK);
 	assert_int_equal(g.mapped, 5);
-	assert_mapped(10, 5, true);
-	assert_mapped(9, 1, false);
-	assert_mapped(15, 1, false);
+	assert_mapped(&g, 10, 5, true);
+	assert_mapped(&g, 9, 1, false);
+	assert_mapped(&g, 15, 1, false);
 	stats = guest_stats(&g);
 	assert_int_equal(stats.mapped_bytes, KB(20));
 	assert_int_equal(stats.iommu_maps, 1); /* one mapping, not five */
@@ -323,7 +316,7 @@ static void test_map(void **state)
 	/* When the IOMMU refuses, MAPPED stays clear. */
 	null_iommu_fail_map(g.iommu, 0, -EIO, 1);
 	assert_int_equal(guest_map(&g, 100, 1), IOERR);
-	assert_mapped(100, 1, false);
+	assert_mapped(&g, 100, 1, false);
 	assert_int_equal(null_iommu_translate(g.iommu, 10 << 12, NULL) != NULL,
 			 1);
 }
@@ -340,8 +333,8 @@ static void test_coalesce(void **state)
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 5), OK);
 	assert_int_equal(g.mapped, 10);
 	assert_int_equal(guest_stats(&g).extents, 2);
-	assert_mapped(36, 9, true);
-	assert_mapped(700, 1, true);
+	assert_mapped(&g, 36, 9, true);
+	assert_mapped(&g, 700, 1, true);
 	/* Extents end at multiples of 2 MiB. */
 	assert_int_equal(guest_map(&g, 1000, 50), OK);
 	assert_int_equal(guest_stats(&g).extents, 4);
@@ -378,8 +371,8 @@ static void test_map_whole(void **state)
 	/* Also where validation fails behind what would have worked. */
 	r[2] = guest_range(guest_granules(&g) - 1, 2);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 3), RANGE);
-	assert_mapped(0, 11, false);
-	assert_mapped(11, 1, true);
+	assert_mapped(&g, 0, 11, false);
+	assert_mapped(&g, 11, 1, true);
 }
 
 /*
@@ -446,7 +439,7 @@ static void test_map_no_quota(void **state)
 	assert_int_equal(vm_set_quota(g.vm, 4096), 0);
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	assert_int_equal(guest_map(&g, 9, 1), OK);
-	assert_mapped(0, 1, false);
+	assert_mapped(&g, 0, 1, false);
 	assert_int_equal(guest_map(&g, 0, 2), QUOTA);
 }
 
@@ -502,12 +495,12 @@ static void test_map_keeps_own(void **state)
 	r[0] = guest_range(0, 1);
 	r[1] = guest_range(2048, 100);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 2), OK);
-	assert_mapped(0, 512, true);
-	assert_mapped(512, 512, false);
-	assert_mapped(2048, 100, true);
+	assert_mapped(&g, 0, 512, true);
+	assert_mapped(&g, 512, 512, false);
+	assert_mapped(&g, 2048, 100, true);
 	r[1] = guest_range(4096, 513);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 2), QUOTA);
-	assert_mapped(0, 512, true);
+	assert_mapped(&g, 0, 512, true);
 }
 
 /*
@@ -541,7 +534,7 @@ static void test_many_ranges(void **state)
 		r[i] = guest_range((i * 37 % 64) * 8, i % 2 ? 8 : 9);
 	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 64), OK);
 	assert_int_equal(guest_stats(&g).extents <= 2, 1);
-	assert_mapped(0, 512, true);
+	assert_mapped(&g, 0, 512, true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "host/agent/strategy.h"
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK	   VIRTIO_PVDMA_R_OK
@@ -51,14 +52,6 @@ static int teardown(void **state)
 	guest_check(&g, true);
 	guest_stop(&g);
 	return 0;
-}
-
-static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
-{
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), mapped);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
-	}
 }
 
 static void hold(uint64_t first, uint64_t count)
@@ -127,9 +120,9 @@ static void test_own_mappings(void **state)
 		drop(100, 20);
 		drop(121, 19);
 		assert_int_equal(guest_unmap(&g, 100, 40), OK);
-		assert_mapped(100, 20, false);
-		assert_mapped(120, 1, true);
-		assert_mapped(121, 19, false);
+		assert_mapped(&g, 100, 20, false);
+		assert_mapped(&g, 120, 1, true);
+		assert_mapped(&g, 121, 19, false);
 		drop(120, 1);
 		assert_int_equal(guest_unmap(&g, 120, 1), OK);
 		assert_int_equal(guest_stats(&g).mapped_bytes, 0);
@@ -150,18 +143,18 @@ static void test_block(void **state)
 	guest_drop_block(&g, 2);
 	assert_int_equal(guest_unmap(&g, 32, 16), OK);
 	assert_int_equal(guest_look_block(&g, 2), 0);
-	assert_mapped(32, 8, false);
-	assert_mapped(40, 1, true);
-	assert_mapped(41, 7, false);
+	assert_mapped(&g, 32, 8, false);
+	assert_mapped(&g, 40, 1, true);
+	assert_mapped(&g, 41, 7, false);
 	/* ... and the other way: the block's hold keeps all of it. */
 	(void)guest_hold_block(&g, 2);
 	assert_int_equal(guest_map(&g, 32, 16), OK);
 	drop(40, 1);
 	assert_int_equal(guest_unmap(&g, 40, 1), OK);
-	assert_mapped(32, 16, true);
+	assert_mapped(&g, 32, 16, true);
 	guest_drop_block(&g, 2);
 	assert_int_equal(guest_unmap(&g, 32, 16), OK);
-	assert_mapped(32, 16, false);
+	assert_mapped(&g, 32, 16, false);
 }
 
 /*
@@ -178,17 +171,17 @@ static void test_coarse_end(void **state)
 	assert_int_equal(guest_map(&g, 200, 1), OK);
 	assert_int_equal(guest_stats(&g).extents, 3);
 	assert_int_equal(guest_attach_as(&g, 1, SHARED), OK);
-	assert_mapped(0, 64, false);
-	assert_mapped(128, 8, true);
-	assert_mapped(200, 1, true);
+	assert_mapped(&g, 0, 64, false);
+	assert_mapped(&g, 128, 8, true);
+	assert_mapped(&g, 200, 1, true);
 	/* From now on both map in granules; the other one's are kept. */
 	assert_int_equal(guest_map(&g, 0, 64), OK);
 	assert_int_equal(guest_stats(&g).extents, 66);
 	assert_int_equal(guest_attach_as(&g, 1, SHARED), OK);
-	assert_mapped(0, 64, true);
+	assert_mapped(&g, 0, 64, true);
 	drop(130, 1);
 	assert_int_equal(guest_unmap(&g, 130, 1), OK);
-	assert_mapped(128, 8, false);
+	assert_mapped(&g, 128, 8, false);
 	/* The strict one goes: large mappings again. */
 	assert_int_equal(guest_detach(&g, 1), OK);
 	assert_int_equal(guest_map(&g, 512, 64), OK);
@@ -208,7 +201,7 @@ static void test_persistent(void **state)
 		assert_int_equal(guest_map(&g, i, 64), OK);
 	assert_int_equal(guest_map(&g, 2000, 1), QUOTA);
 	assert_int_equal(guest_stats(&g).evictions, 0);
-	assert_mapped(0, 1024, true);
+	assert_mapped(&g, 0, 1024, true);
 	/* Not for another endpoint either, nor by advice. */
 	assert_int_equal(guest_attach_as(&g, 1, ON_DEMAND), OK);
 	assert_int_equal(guest_release(&g, 0, 1024), OK);
@@ -227,7 +220,7 @@ static void test_persistent(void **state)
 	assert_int_equal(guest_attach_as(&g, 0, ON_DEMAND), OK);
 	for (uint64_t i = 4096; i < 5120; i += 64)
 		assert_int_equal(guest_map(&g, i, 64), OK);
-	assert_mapped(4096, 1024, true);
+	assert_mapped(&g, 4096, 1024, true);
 }
 
 /* What was there before a persistent driver asked for it is kept as well. */
@@ -240,8 +233,8 @@ static void test_persistent_takes_over(void **state)
 	assert_int_equal(guest_attach_as(&g, 0, PERSISTENT), OK);
 	assert_int_equal(guest_map(&g, 0, 512), OK);
 	assert_int_equal(guest_map(&g, 2048, 512), OK);
-	assert_mapped(0, 512, true);
-	assert_mapped(512, 488, false);
+	assert_mapped(&g, 0, 512, true);
+	assert_mapped(&g, 512, 488, false);
 	assert_int_equal(guest_map(&g, 4096, 1), QUOTA);
 	/* The same driver changes its mind. */
 	assert_int_equal(guest_attach_as(&g, 0, ON_DEMAND), OK);
@@ -258,7 +251,7 @@ static void test_persistent_entries(void **state)
 		assert_int_equal(guest_map(&g, i, 1), OK);
 	assert_int_equal(guest_map(&g, 100, 1), LIMIT);
 	for (uint64_t i = 0; i < 8; i += 2)
-		assert_mapped(i, 1, true);
+		assert_mapped(&g, i, 1, true);
 }
 
 /*
@@ -283,8 +276,8 @@ static void test_direct_yields(void **state)
 	assert_int_equal(guest_map(&g, 40, 2), OK);
 	drop(40, 1);
 	assert_int_equal(guest_unmap(&g, 40, 2), OK);
-	assert_mapped(40, 1, false);
-	assert_mapped(41, 1, true);
+	assert_mapped(&g, 40, 1, false);
+	assert_mapped(&g, 41, 1, true);
 	drop(41, 1);
 	/* It goes, and everything is mapped again. */
 	assert_int_equal(guest_detach(&g, 1), OK);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "tests/unit/support/assert_mapped.h"
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
@@ -41,14 +42,6 @@ static int teardown(void **state)
 	guest_check(&g, false);
 	guest_stop(&g);
 	return 0;
-}
-
-static void assert_mapped(uint64_t first, uint64_t count, bool mapped)
-{
-	for (uint64_t i = first; i < first + count; i++) {
-		assert_int_equal(guest_in_iommu(&g, i), mapped);
-		assert_int_equal((guest_look(&g, i) & MAPPED) != 0, mapped);
-	}
 }
 
 /* --- configuration --- */
@@ -162,7 +155,7 @@ static void test_endpoints(void **state)
 	/* The device goes with its driver attached: as after DETACH. */
 	assert_int_equal(guest_map(&g, 0, 8), OK);
 	vm_endpoint_remove(g.vm, 0);
-	assert_mapped(0, 8, false);
+	assert_mapped(&g, 0, 8, false);
 	assert_int_equal(guest_map(&g, 0, 8), NOENT);
 	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
 	assert_int_equal(guest_map(&g, 0, 8), STATE);
@@ -180,11 +173,11 @@ static void test_pause(void **state)
 	guest_hold(&g, 1);
 	assert_int_equal(guest_map(&g, 0, 8), OK);
 	vm_queues_stop(g.vm);
-	assert_mapped(0, 8, true);
+	assert_mapped(&g, 0, 8, true);
 	vm_queues_start(g.vm);
-	assert_mapped(0, 8, true);
+	assert_mapped(&g, 0, 8, true);
 	assert_int_equal(guest_map(&g, 8, 8), OK);
-	assert_mapped(0, 16, true);
+	assert_mapped(&g, 0, 16, true);
 	assert_int_equal(guest_stats(&g).resets, 1); /* the first INIT */
 }
 
@@ -264,7 +257,7 @@ static void test_reset_running(void **state)
 	vm_queues_stop(g.vm);
 	vm_queues_start(g.vm);
 	assert_int_equal(guest_map(&g, 0, 1), OK);
-	assert_mapped(0, 16, true);
+	assert_mapped(&g, 0, 16, true);
 }
 
 /* ... but with stopped queues and a layout that changes after it, it is. */
@@ -274,7 +267,7 @@ static void test_reset_layout(void **state)
 	assert_int_equal(guest_map(&g, 0, 8), OK);
 	vm_device_reset(g.vm);
 	vm_queues_stop(g.vm);
-	assert_mapped(0, 8, true);
+	assert_mapped(&g, 0, 8, true);
 	assert_int_equal(vm_memory_remove(g.vm, &g, 0, g.size), 0);
 	assert_int_equal(guest_plug(&g, &g, 0, g.size, GUEST_RW), 0);
 	assert_reset();
@@ -316,8 +309,8 @@ static void test_quota_lowered(void **state)
 	guest_work(&g);
 	assert_int_equal(guest_stats(&g).mapped_bytes, MB(1));
 	assert_int_equal(guest_stats(&g).quota, KB(512));
-	assert_mapped(0, 128, true);
-	assert_mapped(512, 128, true);
+	assert_mapped(&g, 0, 128, true);
+	assert_mapped(&g, 512, 128, true);
 	/* Over it, nothing new fits. */
 	assert_int_equal(guest_map(&g, 2048, 1), QUOTA);
 	/* DEV-MAP-3 holds: what is mapped already is. */
