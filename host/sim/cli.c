@@ -142,9 +142,11 @@ static int set_strategy(struct cli *cli, char *value)
 
 static int set_ahead(struct cli *cli, char *value)
 {
-	(void)value;
-	cli->bench.engine.ahead = true;
-	return 0;
+	cli->bench.engine.ahead = strcmp(value, "on") == 0;
+	if (cli->bench.engine.ahead || strcmp(value, "off") == 0)
+		return 0;
+	log_err("--ahead: '%s' is neither on nor off", value);
+	return -EINVAL;
 }
 
 static int set_policy_granule(struct cli *cli, char *value)
@@ -267,7 +269,7 @@ static const struct cli_option {
 	{ "granule", "SIZE", set_granule, "of the engine (as pvdma-agent)" },
 	{ "policy", "NAME", set_policy, "of the engine (as pvdma-agent)" },
 	{ "strategy", "NAME", set_strategy, "of the engine (as pvdma-agent)" },
-	{ "ahead", NULL, set_ahead, "the engine maps ahead (--ahead=on)" },
+	{ "ahead", "WHETHER", set_ahead, "of the engine (as pvdma-agent)" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },
 	{ "output", "FILE", set_output, "where --import writes the trace" },
