@@ -176,7 +176,10 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		strategy_name(config->vm.strategy),
 		config->vm.fallback == VM_FALLBACK_DIRECT ? "direct" : "deny");
 	json_out_string(out, config->policy);
-	fprintf(out, ", \"enforce\": \"%s\", \"enforce_deadline_ms\": %" PRIu64,
+	fprintf(out,
+		", \"ahead\": \"%s\", \"enforce\": \"%s\""
+		", \"enforce_deadline_ms\": %" PRIu64,
+		config->vm.ahead ? "on" : "off",
 		config->vm.enforce == VM_ENFORCE_REVOKE ? "revoke" : "wait",
 		config->vm.enforce_usec / 1000);
 	fprintf(out,
