@@ -30,13 +30,14 @@ moves_data() {
 # message, up to a few of other causes.
 direct_io() {
 	local guest=$1 agent=$2 bdf=$3 size=$4 ios exits messages irqs
+	local memory='export PVDMA_WORK_MEMORY=/tmp/buffers'
 
-	# what is to be mapped is mapped by the first round
-	g "$guest" "disk_work \$(disk_of $bdf) $size 4K 1"
+	# what is to be mapped is mapped by the first round, and is the second's memory, too
+	g "$guest" "$memory; disk_work \$(disk_of $bdf) $size 4K 1"
 	exits=$(kvm_exits "$guest" mmio_exits)
 	messages=$(agent_messages "$agent")
 	irqs=$(g "$guest" "interrupts $bdf")
-	ios=$(g "$guest" "disk_work \$(disk_of $bdf) $size 4K 1" |
+	ios=$(g "$guest" "$memory; disk_work \$(disk_of $bdf) $size 4K 1" |
 		awk -F = '/^disk_(reads|writes)=/ { n += $2 } END { print n }')
 	exits=$(($(kvm_exits "$guest" mmio_exits) - exits))
 	messages=$(($(agent_messages "$agent") - messages))

@@ -73,12 +73,14 @@ static struct trace *scattered(uint32_t pages, uint32_t maps)
 	return trace;
 }
 
+/* On demand and no more: what is counted here is what was asked for. */
 static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 		struct engine_result *ret)
 {
 	struct engine_config config;
 
 	engine_config_init(&config);
+	config.ahead = false;
 	config.granule_shift = shift;
 	config.quota = quota;
 	assert_int_equal(engine_run(trace, &config, &cost_default, ret), 0);
@@ -122,6 +124,7 @@ static void run_strategy(const struct trace *trace, uint8_t strategy,
 	struct engine_config config;
 
 	engine_config_init(&config);
+	config.ahead = false;
 	config.granule_shift = 12;
 	config.quota = 64 * 4096;
 	config.strategy = strategy;
@@ -306,6 +309,7 @@ static void test_need(void **state)
 	seed = 5;
 	trace = scattered(300, 5000);
 	engine_config_init(&config);
+	config.ahead = false;
 	config.granule_shift = 12;
 	assert_int_equal(need_find(trace, &config, &cost_default, count, &runs,
 				   &need),

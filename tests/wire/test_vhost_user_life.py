@@ -11,7 +11,7 @@ import unittest
 from lib.agent import Agent
 from lib import vhost_user as vu
 from lib.vhost_case import Case, GRANULE
-from lib.vhost_user import Guest, MIB, MAPPED
+from lib.vhost_user import COARSE, Guest, MIB, MAPPED
 
 
 class Limits(Case):
@@ -20,7 +20,7 @@ class Limits(Case):
 
     def setUp(self):
         self.agent = self.enterContext(Agent(quota=self.QUOTA, iommu="null,entries=8",
-                                             args=("--queues", "2")))
+                                             args=("--queues", "2", *COARSE)))
         self.guest = self.enterContext(Guest(self.agent))
 
     def test_entries(self):
@@ -44,7 +44,7 @@ class Limits(Case):
 class Memlock(Case):
     def setUp(self):
         self.agent = self.enterContext(Agent(quota="16M", iommu="null,bytes=512K",
-                                             args=("--queues", "2")))
+                                             args=("--queues", "2", *COARSE)))
         self.guest = self.enterContext(Guest(self.agent))
 
     def test_bytes(self):

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from lib.agent import Agent, BINARY
-from lib.vhost_user import Guest
+from lib.vhost_user import COARSE, Guest
 
 GRANULE = Guest.GRANULE
 
@@ -18,7 +18,8 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.agent = self.enterContext(Agent(quota=self.QUOTA, devices=self.DEVICES,
-                                             args=("--queues", "2", *self.ARGS)))
+                                             args=("--queues", "2", *COARSE,
+                                                   *self.ARGS)))
         self.guest = self.enterContext(Guest(self.agent))
         # An endpoint is there while its device has a client.
         self.others = [self.agent.vfio_user(i) for i in range(1, len(self.DEVICES))]

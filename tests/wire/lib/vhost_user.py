@@ -349,6 +349,11 @@ class Answer:
                 f"length={self.length})")
 
 
+# What an agent is told whose granules a Guest counts by, and who maps nothing but
+# what is asked for. Its defaults are others.
+COARSE = ("--granule", "64K", "--ahead", "off")
+
+
 class Guest:
     """A VM: memory, announced over both sockets, and a driver of pvdma.
 
@@ -358,7 +363,7 @@ class Guest:
 
     REQUESTS = MIB
     LEAVES = 2 * MIB
-    GRANULE = 65536
+    GRANULE = 65536     # of an agent with COARSE
 
     def __init__(self, agent, size=64 * MIB, queues=2, vfio=True, shared=True, queue_size=256):
         self.agent = agent
