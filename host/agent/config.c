@@ -352,8 +352,7 @@ static const struct option options[] = {
 	{ "quota", "SIZE", set_quota,
 	  "bytes that may be mapped at once, such as 256M; 0: nothing", false },
 	{ "granule", "SIZE", set_granule,
-	  "unit of mapping, a power of two from 4K to 2M (default 64K)",
-	  false },
+	  "unit of mapping, a power of two from 4K (default) to 2M", false },
 	{ "strategy", "NAME", set_strategy,
 	  "single-use, shared, deferred, on-demand (default), persistent or direct-map",
 	  false },
@@ -366,7 +365,7 @@ static const struct option options[] = {
 	  "time to give it up, such as 2s, up to 60min (default 500ms)",
 	  false },
 	{ "ahead", "WHETHER", set_ahead,
-	  "map what is probably asked for next: off (default) or on", false },
+	  "map what is probably asked for next: on (default) or off", false },
 	{ "policy", "NAME", set_policy,
 	  "who is evicted: reuse (default), clock or slru", false },
 	{ "iommu", "SPEC", set_iommu,
@@ -415,11 +414,12 @@ void config_init(struct agent_config *config)
 {
 	*config = (struct agent_config){
 		.vm = {
-			.granule_shift = 16,
+			.granule_shift = VIRTIO_PVDMA_GRANULE_SHIFT_MIN,
 			.strategy = VIRTIO_PVDMA_S_ON_DEMAND,
 			.fallback = VM_FALLBACK_DENY,
 			.enforce = VM_ENFORCE_WAIT,
 			.enforce_usec = 500000,
+			.ahead = true,
 			.num_queues = 2,
 			.max_ranges = 256,
 		},

@@ -64,10 +64,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config_finish(config), 0);
 	assert_string_equal(config->name, "pvdma");
 	assert_int_equal(config->vm.quota, 16 << 20);
-	assert_int_equal(config->vm.granule_shift, 16);
+	assert_int_equal(config->vm.granule_shift, 12);
 	assert_int_equal(config->vm.strategy, VIRTIO_PVDMA_S_ON_DEMAND);
 	assert_int_equal(config->vm.fallback, VM_FALLBACK_DENY);
-	assert_false(config->vm.ahead);
+	assert_true(config->vm.ahead);
 	assert_int_equal(config->vm.enforce, VM_ENFORCE_WAIT);
 	assert_int_equal(config->vm.enforce_usec, 500000);
 	assert_string_equal(config->vm.policy, "reuse");
@@ -85,10 +85,10 @@ static void test_values(void **state)
 
 	set_minimum(config);
 	assert_int_equal(set(config, "quota", "0"), 0);
-	assert_int_equal(set(config, "granule", "4K"), 0);
+	assert_int_equal(set(config, "granule", "64K"), 0);
 	assert_int_equal(set(config, "strategy", "direct-map"), 0);
 	assert_int_equal(set(config, "fallback", "direct"), 0);
-	assert_int_equal(set(config, "ahead", "on"), 0);
+	assert_int_equal(set(config, "ahead", "off"), 0);
 	assert_int_equal(set(config, "enforce", "revoke"), 0);
 	assert_int_equal(set(config, "enforce-deadline", "60min"), 0);
 	assert_int_equal(set(config, "iommu", "null,entries=7,bytes=1M"), 0);
@@ -99,10 +99,10 @@ static void test_values(void **state)
 	assert_int_equal(set(config, "log-level", "debug"), 0);
 	assert_int_equal(config_finish(config), 0);
 	assert_int_equal(config->vm.quota, 0);
-	assert_int_equal(config->vm.granule_shift, 12);
+	assert_int_equal(config->vm.granule_shift, 16);
 	assert_int_equal(config->vm.strategy, VIRTIO_PVDMA_S_DIRECT_MAP);
 	assert_int_equal(config->vm.fallback, VM_FALLBACK_DIRECT);
-	assert_true(config->vm.ahead);
+	assert_false(config->vm.ahead);
 	assert_int_equal(config->vm.enforce, VM_ENFORCE_REVOKE);
 	assert_int_equal(config->vm.enforce_usec, 3600000000);
 	assert_int_equal(set(config, "enforce-deadline", "61min"), -EINVAL);

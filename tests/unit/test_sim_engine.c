@@ -175,6 +175,35 @@ static void test_engine_strategies(void **state)
 	trace_free(trace);
 }
 
+/*
+ * What is judged without any option is what the agent does without any: pages
+ * in a row, of which most are there before they are asked for.
+ */
+static void test_engine_defaults(void **state)
+{
+	struct trace *trace = new_trace();
+	struct engine_config config;
+	struct engine_result e;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2048; i++) {
+		uint32_t id = add(trace, (uint64_t)i * 4096, 4096);
+
+		assert_int_equal(trace_add_unmap(trace, 0, 0, id), 0);
+	}
+	engine_config_init(&config);
+	assert_int_equal(config.granule_shift, 12);
+	assert_int_equal(config.strategy, VIRTIO_PVDMA_S_ON_DEMAND);
+	config.quota = 4 << 20;
+	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
+	assert_true(e.waits < e.map_calls / 2);
+	assert_true(e.prefetch_used > e.map_calls / 2);
+	assert_true(e.pinned_peak <= config.quota);
+	run(trace, 12, config.quota, &e);
+	assert_int_equal(e.waits, e.map_calls);
+	trace_free(trace);
+}
+
 static void test_engine_under_quota(void **state)
 {
 	struct trace *trace;
@@ -510,6 +539,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_engine_like_fixed),
 		cmocka_unit_test(test_engine_strategies),
+		cmocka_unit_test(test_engine_defaults),
 		cmocka_unit_test(test_engine_under_quota),
 		cmocka_unit_test(test_engine_refused),
 		cmocka_unit_test(test_engine_shapes),

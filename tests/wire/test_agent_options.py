@@ -87,13 +87,13 @@ class CommandLine(Case):
     def test_bad_values(self):
         for option, values, expected in (
                 ("quota", ("", "x", "-1", "1Q", "1KB", " 1", "99999999T"), "256M"),
-                ("granule", ("", "0", "1", "48K", "2K", "4M", "64 K"), "power of two from 4K"),
+                ("granule", ("", "0", "1", "48K", "2K", "4M", "64 K"), "power of two from 4K (default)"),
                 ("strategy", ("", "lazy", "on_demand", "On-Demand", "strict"), "single-use, shared, deferred"),
                 ("fallback", ("", "allow"), "deny"),
                 ("enforce", ("", "kill", "Wait"), "wait (default) or revoke"),
                 ("enforce-deadline", ("", "500", "1h", "ms", "-1s", "1.5s", "61min", "3601s"),
                  "such as 2s"),
-                ("ahead", ("", "yes", "On", "1"), "off (default) or on"),
+                ("ahead", ("", "yes", "On", "1"), "on (default) or off"),
                 ("policy", ("", "lru", "Clock"), "reuse (default), clock or slru"),
                 ("iommu", ("", "type2", "null,", "null,x=1", "null,entries=0", "null,bytes=x",
                            "type1,entries=5", "null,entries"), "type1"),

@@ -89,7 +89,7 @@ class Control(unittest.TestCase):
 
     def test_config(self):
         config = self.ask("config")
-        self.assertEqual((config["granule"], config["ahead"]), (65536, "off"))
+        self.assertEqual((config["granule"], config["ahead"]), (4096, "on"))
         self.assertEqual(config["strategy"], "on-demand")
         self.assertEqual((config["enforce"], config["enforce_deadline_ms"]), ("wait", 500))
         self.assertEqual(config["devices"][1]["endpoint"], 7)

@@ -41,6 +41,24 @@ class Limits(Case):
         self.assertEqual(g.word(granules[3]) & MAPPED, 0)
 
 
+class Defaults(Case):
+    """An agent that was told no more than it has to be."""
+
+    def setUp(self):
+        self.agent = self.enterContext(Agent())
+        self.guest = self.enterContext(Guest(self.agent))
+
+    def test_ahead(self):
+        """Granules of 4 KiB; what a miss has around it is mapped without being asked for."""
+        g = self.guest
+        g.ready()
+        self.assertEqual(g.map((512, 64)).mapped, 64)
+        while self.stats()["ahead_granules"] == 0:
+            time.sleep(0.001)
+        self.assertEqual(self.stats()["mapped_bytes"],
+                         (64 + self.stats()["ahead_granules"]) * 4096)
+
+
 class Memlock(Case):
     def setUp(self):
         self.agent = self.enterContext(Agent(quota="16M", iommu="null,bytes=512K",

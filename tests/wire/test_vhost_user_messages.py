@@ -89,7 +89,7 @@ class Messages(unittest.TestCase):
         config = self.fe.get_config(0, 64)
         magic, version, shift, strategy, queues, ranges = struct.unpack_from("<IHBBHH", config)
         self.assertEqual(magic, vu.MAGIC)
-        self.assertEqual((version, shift, strategy, queues, ranges), (1, 16, vu.S_ON_DEMAND, 3, 256))
+        self.assertEqual((version, shift, strategy, queues, ranges), (1, 12, vu.S_ON_DEMAND, 3, 256))
         quota, = struct.unpack_from("<Q", config, 16)
         self.assertEqual(quota, 16 * MIB)
         self.assertEqual(config[40:], bytes(24))
