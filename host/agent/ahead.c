@@ -19,7 +19,9 @@
  * VFIO unmaps whole mappings only, so one held granule keeps all of an extent. Where
  * drivers hold their memory for long, as rings do, a window is therefore mapped
  * granule by granule; where they hold it for a transfer only, in one piece, which
- * is cheaper. Small requests start out as the former, large ones as the latter.
+ * is cheaper. Small requests start out as the former, large ones as the latter. Where
+ * mapping entries get short, all windows are mapped in one piece, and small mappings
+ * go for them: so the quota can be used beyond what that many granules hold.
  */
 #include "host/agent/ahead.h"
 
@@ -105,7 +107,10 @@ static void judge(struct vm *vm, struct ledger_extent *e)
 	e->flags &= ~LEDGER_AHEAD;
 }
 
-/* The granules of an extent: one where they are held for long. */
+/*
+ * The granules of an extent: one where they are held for long, but not where
+ * that uses up the mapping entries.
+ */
 static uint64_t piece(const struct vm *vm, unsigned int context)
 {
 	const struct ahead_holds *holds = &vm->root->ahead.holds[context];
@@ -113,6 +118,8 @@ static uint64_t piece(const struct vm *vm, unsigned int context)
 
 	if (holds->used >= AHEAD_FEW)
 		fine = holds->held > holds->used / 8;
+	if (limits_short(vm))
+		fine = false;
 	return fine ? 1 : LEDGER_EXTENT_BYTES >> vm_shift(vm);
 }
 
@@ -265,10 +272,10 @@ static int64_t appraise(const struct vm *vm, const struct ahead_miss *miss,
 	offer->request = miss->last - miss->first + 1;
 	bytes = offer->granules << vm_shift(vm);
 	if (bytes > limit / AHEAD_ONE ||
-	    bytes + ahead->unproven > limit / AHEAD_ALL ||
-	    limits_missing(vm, offer->calls) > 0)
+	    bytes + ahead->unproven > limit / AHEAD_ALL)
 		return -1;
-	offer->evicts = quota_missing(&vm->root->quota, bytes) > 0;
+	offer->evicts = quota_missing(&vm->root->quota, bytes) > 0 ||
+			limits_missing(vm, offer->calls) > 0;
 	return around_worth(&ahead->around, &vm->price, vm_shift(vm),
 			    miss->context, level, offer);
 }
@@ -295,8 +302,7 @@ static bool map_window(struct vm *vm, const struct ahead_window *w,
 		}
 	}
 	/* Granules that a border cuts were not in the offer. */
-	if (plan.bytes > offer->granules << vm_shift(vm) ||
-	    limits_missing(vm, plan.pieces) > 0)
+	if (plan.bytes > offer->granules << vm_shift(vm))
 		r = VERDICT_LIMIT;
 	if (r == 0 && plan.head != LEDGER_NONE)
 		r = reclaim_room(vm, plan.bytes, plan.pieces, &keep, 1);

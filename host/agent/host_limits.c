@@ -57,6 +57,11 @@ uint64_t limits_missing(const struct vm *vm, uint64_t pieces)
 	return used + pieces - vm->entries_max;
 }
 
+bool limits_short(const struct vm *vm)
+{
+	return limits_missing(vm, vm->entries_max / 4) > 0;
+}
+
 void limits_log_entries(const struct vm *vm)
 {
 	char now[64] = "";

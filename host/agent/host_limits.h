@@ -5,6 +5,7 @@
 #ifndef PVDMA_AGENT_HOST_LIMITS_H
 #define PVDMA_AGENT_HOST_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vm;
@@ -17,6 +18,9 @@ int limits_refresh(struct vm *vm);
 
 /* The mapping entries that must be freed before @pieces more can be taken. */
 uint64_t limits_missing(const struct vm *vm, uint64_t pieces);
+
+/* Mapping entries are short: three quarters of them are in use. */
+bool limits_short(const struct vm *vm);
 
 /* Out of mapping entries (rate-limited). */
 void limits_log_entries(const struct vm *vm);

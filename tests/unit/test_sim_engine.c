@@ -204,6 +204,38 @@ static void test_engine_defaults(void **state)
 	trace_free(trace);
 }
 
+/*
+ * Pages all over 16 MiB, forty times as many as the IOMMU has entries: small
+ * mappings make way for large ones around them, so that most comes to be mapped.
+ */
+static void test_engine_few_entries(void **state)
+{
+	struct trace *trace = new_trace();
+	struct engine_config config;
+	struct engine_result e, none;
+
+	(void)state;
+	seed = 7;
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint32_t id = add(trace, (uint64_t)rnd(4096) * 4096, 4096);
+
+		assert_int_equal(trace_add_unmap(trace, 0, 0, id), 0);
+	}
+	engine_config_init(&config);
+	config.quota = 64 << 20;
+	config.entries_max = 4096 / 40;
+	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
+	assert_int_equal(e.refused, 0);
+	assert_true(e.evictions > 0);
+	assert_true(e.pinned_peak > 8 << 20);
+	config.ahead = false;
+	assert_int_equal(engine_run(trace, &config, &cost_default, &none), 0);
+	assert_int_equal(none.refused, 0);
+	assert_true(none.pinned_peak <= config.entries_max * 4096);
+	assert_true(e.waits * 10 < none.waits);
+	trace_free(trace);
+}
+
 static void test_engine_under_quota(void **state)
 {
 	struct trace *trace;
@@ -540,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_engine_like_fixed),
 		cmocka_unit_test(test_engine_strategies),
 		cmocka_unit_test(test_engine_defaults),
+		cmocka_unit_test(test_engine_few_entries),
 		cmocka_unit_test(test_engine_under_quota),
 		cmocka_unit_test(test_engine_refused),
 		cmocka_unit_test(test_engine_shapes),

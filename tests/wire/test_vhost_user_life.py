@@ -42,10 +42,10 @@ class Limits(Case):
 
 
 class Defaults(Case):
-    """An agent that was told no more than it has to be."""
+    """An agent that was told no more than it has to be, and few entries."""
 
     def setUp(self):
-        self.agent = self.enterContext(Agent())
+        self.agent = self.enterContext(Agent(iommu="null,entries=64"))
         self.guest = self.enterContext(Guest(self.agent))
 
     def test_ahead(self):
@@ -57,6 +57,18 @@ class Defaults(Case):
             time.sleep(0.001)
         self.assertEqual(self.stats()["mapped_bytes"],
                          (64 + self.stats()["ahead_granules"]) * 4096)
+
+    def test_entries(self):
+        """DEV-MAP-6: more granules than the system has entries, and room for all of them."""
+        g = self.guest
+        g.ready()
+        for granule in range(0, 1024, 4):
+            self.assertStatus(g.map((granule, 1)), vu.OK)
+        stats = self.stats()
+        self.assertEqual((stats["failed_requests"], stats["quota"]), (0, 16 * MIB))
+        self.assertLessEqual(stats["extents"], 64)
+        # large mappings have taken the place of small ones
+        self.assertGreater(stats["mapped_bytes"], 2 * 64 * 4096)
 
 
 class Memlock(Case):
