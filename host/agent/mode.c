@@ -187,6 +187,41 @@ static bool fill_extent(struct vm *vm, uint64_t granule)
 	return true;
 }
 
+/* Would there be entries for what is mapped, as much between it, and the rest? */
+static bool fits_entries(const struct vm *vm)
+{
+	uint64_t windows =
+		memory_size(vm->memory) / (window(vm) << vm_shift(vm));
+
+	return limits_missing(vm, ledger_pieces(vm->ledger) + windows) == 0;
+}
+
+/*
+ * Where requests have left so many small mappings that there are no entries for
+ * them and for what is between them: those behind @granule in its window that
+ * are idle end, so that one mapping takes their place.
+ */
+static void make_whole(struct vm *vm, uint64_t granule)
+{
+	uint64_t end = align_down(granule, window(vm)) + window(vm);
+	struct victims victims;
+	uint32_t extent;
+
+	if (fits_entries(vm))
+		return;
+	victims_init(&victims);
+	while ((extent = ledger_seek(vm->ledger, granule)) != LEDGER_NONE) {
+		const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+		if (ledger_end(e) > end)
+			break;
+		granule = ledger_end(e);
+		if (!mode_protects(vm, e) && e->count < window(vm))
+			(void)reclaim_take(vm, extent, &victims);
+	}
+	(void)reclaim_evict(vm, &victims, RECLAIM_OTHER);
+}
+
 /* Returns false when all memory was looked at. */
 static bool fill_step(struct vm *vm)
 {
@@ -205,6 +240,7 @@ static bool fill_step(struct vm *vm)
 		return false;
 	}
 	granule = max(mode->cursor, region->gpa >> vm_shift(vm));
+	make_whole(vm, granule);
 	extent = ledger_find(vm->ledger, granule);
 	if (extent == LEDGER_NONE)
 		return fill_extent(vm, granule);

@@ -276,6 +276,42 @@ static void test_few_entries(void **state)
 	assert_int_equal(entries, 8);
 }
 
+/*
+ * A driver goes, another stays, and what they had mapped is in more pieces than
+ * there are entries: what is idle of it becomes part of larger ones.
+ */
+static void test_many_pieces(void **state)
+{
+	uint64_t entries;
+
+	(void)state;
+	guest_start(&g, &(struct guest_options){
+				.size = MB(64),
+				.quota = MB(64),
+				.shift = 12,
+				.fallback = VM_FALLBACK_DIRECT,
+				.entries_max = 16,
+			});
+	guest_boot(&g);
+	assert_int_equal(vm_endpoint_add(g.vm, 2), 0);
+	assert_int_equal(guest_attach(&g, 2), OK);
+	guest_work(&g);
+	assert_int_equal(mapped(), 0);
+	for (uint64_t i = 0; i < 16; i++)
+		assert_int_equal(guest_map(&g, 100 + 64 * i, 1), OK);
+	guest_hold(&g, 100);
+	guest_hold(&g, 100 + 64 * 10);
+	assert_int_equal(guest_detach(&g, 2), OK);
+	guest_work(&g);
+	assert_int_equal(mapped(), MB(64));
+	null_iommu_usage(g.iommu, &entries, NULL);
+	assert_int_equal(entries, 12);
+	assert_true(guest_look(&g, 100) & MAPPED);
+	assert_false(guest_look(&g, 100 + 64 * 3) & MAPPED);
+	assert_int_equal(guest_map(&g, 100 + 64 * 3, 1), OK);
+	assert_true(guest_look(&g, 100 + 64 * 3) & MAPPED);
+}
+
 /* The host gives less than the quota promises: all or nothing. */
 static void test_memlock(void **state)
 {
@@ -358,19 +394,13 @@ static void test_shrink_stopped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_strategy),
-		TEST(test_strategy_early),
-		TEST(test_refused),
-		TEST(test_fallback),
-		TEST(test_fallback_again),
-		TEST(test_fallback_refused),
-		TEST(test_deny),
-		TEST(test_hotplug),
-		TEST(test_holes),
-		TEST(test_few_entries),
-		TEST(test_memlock),
-		TEST(test_untranslatable),
-		TEST(test_shrink_under_load),
+		TEST(test_strategy),	   TEST(test_strategy_early),
+		TEST(test_refused),	   TEST(test_fallback),
+		TEST(test_fallback_again), TEST(test_fallback_refused),
+		TEST(test_deny),	   TEST(test_hotplug),
+		TEST(test_holes),	   TEST(test_few_entries),
+		TEST(test_many_pieces),	   TEST(test_memlock),
+		TEST(test_untranslatable), TEST(test_shrink_under_load),
 		TEST(test_shrink_stopped),
 	};
 
