@@ -23,6 +23,7 @@
 int limits_refresh(struct vm *vm)
 {
 	uint64_t granule = (uint64_t)1 << vm_shift(vm);
+	uint64_t granules = vm->root->quota.limit / granule;
 	struct iommu_limits limits;
 	int r;
 
@@ -37,8 +38,11 @@ int limits_refresh(struct vm *vm)
 	if (vm->entries_max == limits.entries_max)
 		return 0;
 	vm->entries_max = limits.entries_max;
-	/* Every extent could be one granule in the worst case. */
-	if (vm->root->quota.limit / granule > vm->entries_max)
+	/*
+	 * Every extent could be one granule in the worst case. (256 MiB are one
+	 * granule of 4 KiB more than VFIO's default, which is no news.)
+	 */
+	if (granules > 0 && granules - 1 > vm->entries_max)
 		log_notice(
 			"VFIO allows %llu mappings at once: scattered granules of %llu KiB use them up at %llu KiB of the quota of %llu KiB; raise vfio_iommu_type1 dma_entry_limit or use a larger granule",
 			(unsigned long long)vm->entries_max, KIB(granule),
