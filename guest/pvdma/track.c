@@ -336,6 +336,33 @@ bool pvdma_track_held(const struct pvdma_track *t, u64 granule)
 	return word && atomic_read(word) & VIRTIO_PVDMA_W_COUNT;
 }
 
+bool pvdma_track_try(struct pvdma_track *t, u64 first, u64 last)
+{
+	struct pvdma_run run;
+	u64 g = first, i;
+	atomic_t *word;
+
+	while (g <= last) {
+		run = pvdma_track_run(g, last);
+		for (i = 0; i < run.n; i++) {
+			word = pvdma_track_word(t, run.level, run.at + i);
+			if (!word)
+				goto undo;
+			if (!pvdma_track_hold(word)) {
+				(void)pvdma_track_unhold(word);
+				goto undo;
+			}
+			g += pvdma_track_granules(run.level, 1);
+		}
+	}
+	return true;
+
+undo:
+	if (g > first)
+		pvdma_track_drop(t, first, g - 1);
+	return false;
+}
+
 void pvdma_track_hold_more(struct pvdma_track *t, u64 first, u64 last)
 {
 	struct pvdma_run run;

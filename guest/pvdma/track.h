@@ -101,6 +101,12 @@ u64 pvdma_track_dir_bytes(const struct pvdma_track *t);
 /* Is @granule held, by its own word or by its block's? */
 bool pvdma_track_held(const struct pvdma_track *t, u64 granule);
 
+/*
+ * Takes a hold on granules [@first, @last] if all of them are mapped; false, and
+ * nothing is held, if one is not.
+ */
+bool pvdma_track_try(struct pvdma_track *t, u64 first, u64 last);
+
 /* Take and give up a hold on granules [@first, @last]. */
 void pvdma_track_hold_more(struct pvdma_track *t, u64 first, u64 last);
 void pvdma_track_drop(struct pvdma_track *t, u64 first, u64 last);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * hints.h - what was copied because it was not mapped, for the host to map
+ */
+#ifndef PVDMA_HINTS_H
+#define PVDMA_HINTS_H
+
+#include "encode.h"
+#include "env.h"
+
+#define PVDMA_HINTS_MAX 16
+
+struct pvdma_hints {
+	u32 n;
+	u32 endpoint; /* of all of them */
+	struct {
+		u64 first; /* granule */
+		u32 n;
+	} range[PVDMA_HINTS_MAX];
+};
+
+/*
+ * Notes granules [@first, @last] of @endpoint. False: there is no room, or
+ * another endpoint's are there: they go first.
+ */
+bool pvdma_hints_add(struct pvdma_hints *h, u32 endpoint, u64 first, u64 last);
+
+/* Makes a PREFETCH of all of them, of which there is one, and forgets them. */
+void pvdma_hints_encode(struct pvdma_hints *h, struct pvdma_msg *msg);
+
+#endif

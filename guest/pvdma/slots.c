@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * slots.c - an area of memory in slots, for copies of what devices transfer
+ *
+ * Owns the books of the area: which slots are taken, and by what. Invariants:
+ * orig[i] of a slot in use is the address of the memory that the slot's first
+ * byte stands for; length[i] is not 0 exactly at the first slot of each copy.
+ * Locks: the owner's.
+ */
+#include "slots.h"
+
+static bool pvdma_slots_is_taken(const struct pvdma_slots *s, u32 slot)
+{
+	return s->taken[slot / 64] >> slot % 64 & 1;
+}
+
+static void pvdma_slots_mark(struct pvdma_slots *s, u32 slot, u32 n, bool taken)
+{
+	for (; n; n--, slot++) {
+		if (taken)
+			s->taken[slot / 64] |= 1ull << slot % 64;
+		else
+			s->taken[slot / 64] &= ~(1ull << slot % 64);
+		s->used += taken ? 1 : -1;
+	}
+}
+
+int pvdma_slots_init(struct pvdma_slots *s, u64 base, u64 bytes, gfp_t gfp)
+{
+	u32 n = bytes >> PVDMA_SLOT_SHIFT;
+	u32 words = (n + 63) / 64;
+
+	*s = (struct pvdma_slots){ .base = base, .n = n };
+	s->taken = kzalloc(words * sizeof(*s->taken) + n * sizeof(*s->orig) +
+				   n * sizeof(*s->length),
+			   gfp);
+	if (!s->taken)
+		return -ENOMEM;
+	s->orig = s->taken + words;
+	s->length = (u16 *)(s->orig + n);
+	return 0;
+}
+
+void pvdma_slots_done(struct pvdma_slots *s)
+{
+	kfree(s->taken);
+	*s = (struct pvdma_slots){};
+}
+
+/* The first slot from @from below @end where @n are free, in steps of @step. */
+static u32 pvdma_slots_search(const struct pvdma_slots *s, u32 from, u32 end,
+			      u32 n, u32 step)
+{
+	u32 slot = roundup(from, step), i;
+
+	while (slot + n <= s->n && slot < end) {
+		for (i = 0; i < n && !pvdma_slots_is_taken(s, slot + i); i++)
+			;
+		if (i == n)
+			return slot;
+		/* behind the taken one; a full word is left at once */
+		slot += i;
+		slot = s->taken[slot / 64] == U64_MAX ?
+			       (slot / 64 + 1) * 64 :
+			       slot + 1;
+		slot = roundup(slot, step);
+	}
+	return s->n;
+}
+
+bool pvdma_slots_take(struct pvdma_slots *s, u64 phys, u64 size, u64 keep,
+		      u64 *addr)
+{
+	u64 offset = phys & keep;
+	u32 step = (keep >> PVDMA_SLOT_SHIFT) + 1;
+	u32 n, slot, i;
+
+	if (size > (u64)s->n << PVDMA_SLOT_SHIFT)
+		return false;
+	n = (offset + size + PVDMA_SLOT_BYTES - 1) >> PVDMA_SLOT_SHIFT;
+	n = n ? n : 1;
+	if (s->n - s->used < n)
+		return false;
+	slot = pvdma_slots_search(s, s->next, s->n, n, step);
+	if (slot == s->n)
+		slot = pvdma_slots_search(s, 0, s->next, n, step);
+	if (slot == s->n)
+		return false;
+	pvdma_slots_mark(s, slot, n, true);
+	for (i = 0; i < n; i++)
+		s->orig[slot + i] =
+			phys - offset + ((u64)i << PVDMA_SLOT_SHIFT);
+	s->length[slot] = n;
+	s->next = slot + n < s->n ? slot + n : 0;
+	*addr = s->base + ((u64)slot << PVDMA_SLOT_SHIFT) + offset;
+	return true;
+}
+
+bool pvdma_slots_give(struct pvdma_slots *s, u64 addr, u64 keep)
+{
+	u64 slot = ((addr - s->base) & ~keep) >> PVDMA_SLOT_SHIFT;
+	u32 n = slot < s->n ? s->length[slot] : 0;
+
+	if (!n)
+		return false;
+	s->length[slot] = 0;
+	pvdma_slots_mark(s, slot, n, false);
+	return true;
+}

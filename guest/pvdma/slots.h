@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * slots.h - an area of memory in slots, for copies of what devices transfer
+ *
+ * No locks: the owner has one. Memory is named by physical addresses; who copies
+ * is the owner, too.
+ */
+#ifndef PVDMA_SLOTS_H
+#define PVDMA_SLOTS_H
+
+#include "env.h"
+
+#define PVDMA_SLOT_SHIFT 11
+#define PVDMA_SLOT_BYTES (1u << PVDMA_SLOT_SHIFT)
+
+struct pvdma_slots {
+	u64 base;    /* physical; of the area, a multiple of a page */
+	u32 n;	     /* slots */
+	u32 used;    /* of them, taken or fenced off */
+	u32 next;    /* where to look first */
+	u64 *taken;  /* a bit a slot */
+	u64 *orig;   /* by slot in use: what its first byte stands for */
+	u16 *length; /* by a copy's first slot: its slots */
+};
+
+/* For @bytes from @base on, at most 65535 slots. 0 or -ENOMEM. */
+int pvdma_slots_init(struct pvdma_slots *s, u64 base, u64 bytes, gfp_t gfp);
+/* Frees the books, not the area. Also what is all zero. */
+void pvdma_slots_done(struct pvdma_slots *s);
+
+/*
+ * Room for a copy of [@phys, @phys + @size); *@addr is where it goes. The bits
+ * of @keep (a mask of low bits) are the same in both addresses. False: no room.
+ */
+bool pvdma_slots_take(struct pvdma_slots *s, u64 phys, u64 size, u64 keep,
+		      u64 *addr);
+
+/* The copy at @addr ends. False: there is none. */
+bool pvdma_slots_give(struct pvdma_slots *s, u64 addr, u64 keep);
+
+/* What the byte at @addr, in a copy, stands for. */
+static inline u64 pvdma_slots_orig(const struct pvdma_slots *s, u64 addr)
+{
+	u64 offset = addr - s->base;
+
+	return s->orig[offset >> PVDMA_SLOT_SHIFT] +
+	       (offset & (PVDMA_SLOT_BYTES - 1));
+}
+
+static inline bool pvdma_slots_has(const struct pvdma_slots *s, u64 addr)
+{
+	return addr - s->base < (u64)s->n << PVDMA_SLOT_SHIFT;
+}
+
+#endif
