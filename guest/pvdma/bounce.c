@@ -1,51 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bounce.c - step 4 of a mapping's way: copies for devices that do not reach
+ * bounce.c - step 4 of a mapping's way: copies for what the device cannot reach
  *
- * Owns: for each zone of low memory a pool of chunks, and their contents.
+ * Owns: pools of chunks, and their contents: one pool for each zone of low
+ * memory, and one of memory that is mapped for good.
  *
  * A device whose DMA mask ends below the guest's memory gets the address of a
- * copy, as the kernel's direct mode does it (whose pool modules cannot use). A
- * chunk is 256 KiB, aligned to its size, in slots of 2 KiB; a mapping is a run
- * of slots. Chunks are allocated when a driver sets a mask that is too small,
- * and later as they are needed, and kept until the host wants memory back or
- * the device goes. Holds and MAPs
- * of the copies are the business of dma_ops.c, as for any other memory.
+ * copy, as the kernel's direct mode does it (whose pool modules cannot use).
+ * These chunks are 256 KiB; they are allocated when a driver sets a mask that is
+ * too small, and later as they are needed, and kept until the host wants memory
+ * back or the device goes. Holds and MAPs of the copies are the business of
+ * dma_ops.c, as for any other memory.
  *
- * Invariant: orig[i] of a slot in use is the address of the memory that the
- * slot's first byte stands for.
+ * The mapped pool is for what could be reached but is not mapped: reserve.c
+ * fills it. Nothing is allocated for a copy there.
  *
- * Locks: pvdma_bounce_pool.lock (raw) for the bitmaps; the index of chunks is
- * an xarray, with its own lock. Copies are made without locks: a slot in use
+ * A chunk is made of slots of 2 KiB (slots.c), a copy is a run of them.
+ *
+ * Locks: pvdma_bounce_pool.lock (raw) for the slots; the index of chunks is an
+ * xarray, with its own lock. Copies are made without locks: a slot in use
  * belongs to one mapping, and a chunk with a slot in use stays.
  */
-#include <linux/bitmap.h>
 #include <linux/dma-map-ops.h>
 
 #include "compat/dma.h"
 #include "pvdma.h"
+#include "slots.h"
 
-#define PVDMA_BOUNCE_SHIFT  11
-#define PVDMA_BOUNCE_SLOT   BIT(PVDMA_BOUNCE_SHIFT)
-#define PVDMA_BOUNCE_SLOTS  128
-#define PVDMA_BOUNCE_CHUNK  (PVDMA_BOUNCE_SLOTS * PVDMA_BOUNCE_SLOT)
-#define PVDMA_BOUNCE_CHUNKS 256 /* at most: 64 MiB */
-#define PVDMA_BOUNCE_FIRST  8	/* when a mask turns out too small */
+#define PVDMA_BOUNCE_CHUNK  SZ_256K /* for masks */
+#define PVDMA_BOUNCE_CHUNKS 256	    /* at most: 64 MiB */
+#define PVDMA_BOUNCE_FIRST  8	    /* when a mask turns out too small */
 
 struct pvdma_bounce_chunk {
-	u64 phys;
+	struct pvdma_slots slots;
 	u8 *vaddr;
-	unsigned int used; /* slots */
-	DECLARE_BITMAP(map, PVDMA_BOUNCE_SLOTS);
-	u64 orig[PVDMA_BOUNCE_SLOTS];
-	u16 run[PVDMA_BOUNCE_SLOTS]; /* at a mapping's first slot: length */
+	size_t bytes;
 };
 
 struct pvdma_bounce_pool {
 	raw_spinlock_t lock;
 	gfp_t zone;
 	unsigned int nr;
-	struct xarray index; /* phys / CHUNK -> chunk */
+	struct xarray index; /* phys / PVDMA_BOUNCE_UNIT -> chunk */
 	struct pvdma_bounce_chunk *chunk[PVDMA_BOUNCE_CHUNKS];
 };
 
@@ -54,20 +50,20 @@ static u64 pvdma_bounce_limit(struct device *dev, u64 mask)
 	return min_not_zero(mask, dev->bus_dma_limit);
 }
 
-/* The pool whose memory lies below @limit; PVDMA_NR_ZONES if there is none. */
-static enum pvdma_zone pvdma_bounce_zone(u64 limit)
+/* The pool whose memory lies below @limit; PVDMA_NR_POOLS if there is none. */
+static enum pvdma_pool_kind pvdma_bounce_zone(u64 limit)
 {
 	if (limit >= DMA_BIT_MASK(32))
-		return PVDMA_ZONE_DMA32;
+		return PVDMA_POOL_DMA32;
 	if (IS_ENABLED(CONFIG_ZONE_DMA) && limit >= DMA_BIT_MASK(24))
-		return PVDMA_ZONE_DMA;
-	return PVDMA_NR_ZONES;
+		return PVDMA_POOL_DMA;
+	return PVDMA_NR_POOLS;
 }
 
 static struct pvdma_bounce_pool *
-pvdma_bounce_pool(struct pvdma *pv, enum pvdma_zone zone, gfp_t gfp)
+pvdma_bounce_pool(struct pvdma *pv, enum pvdma_pool_kind kind, gfp_t gfp)
 {
-	struct pvdma_bounce_pool *pool = READ_ONCE(pv->pool[zone]), *old;
+	struct pvdma_bounce_pool *pool = READ_ONCE(pv->pool[kind]), *old;
 
 	if (pool)
 		return pool;
@@ -76,8 +72,9 @@ pvdma_bounce_pool(struct pvdma *pv, enum pvdma_zone zone, gfp_t gfp)
 		return NULL;
 	raw_spin_lock_init(&pool->lock);
 	xa_init_flags(&pool->index, XA_FLAGS_LOCK_IRQ);
-	pool->zone = zone == PVDMA_ZONE_DMA32 ? GFP_DMA32 : GFP_DMA;
-	old = cmpxchg(&pv->pool[zone], NULL, pool);
+	/* of the mapped pool most devices shall have something */
+	pool->zone = kind == PVDMA_POOL_DMA ? GFP_DMA : GFP_DMA32;
+	old = cmpxchg(&pv->pool[kind], NULL, pool);
 	if (old) {
 		kfree(pool);
 		pool = old;
@@ -87,52 +84,78 @@ pvdma_bounce_pool(struct pvdma *pv, enum pvdma_zone zone, gfp_t gfp)
 
 static void pvdma_bounce_free_chunk(struct pvdma_bounce_chunk *c)
 {
-	free_pages((unsigned long)c->vaddr, get_order(PVDMA_BOUNCE_CHUNK));
+	if (c->vaddr)
+		free_pages_exact(c->vaddr, c->bytes);
+	pvdma_slots_done(&c->slots);
 	kfree(c);
+}
+
+/* Enters @c, or NULL, for all of @c's memory. */
+static int pvdma_bounce_enter(struct pvdma_bounce_pool *pool,
+			      struct pvdma_bounce_chunk *c, bool in)
+{
+	u64 at = c->slots.base / PVDMA_BOUNCE_UNIT, i;
+	unsigned long flags;
+	int err = 0;
+
+	xa_lock_irqsave(&pool->index, flags);
+	for (i = 0; i < c->bytes / PVDMA_BOUNCE_UNIT && !err; i++)
+		if (in)
+			err = xa_err(__xa_store(&pool->index, at + i, c,
+						GFP_ATOMIC | __GFP_NOWARN));
+		else
+			__xa_erase(&pool->index, at + i);
+	xa_unlock_irqrestore(&pool->index, flags);
+	return err;
+}
+
+static struct pvdma_bounce_chunk *
+pvdma_bounce_new_chunk(struct pvdma_bounce_pool *pool, size_t bytes, gfp_t gfp)
+{
+	struct pvdma_bounce_chunk *c = kzalloc(sizeof(*c), gfp | __GFP_NOWARN);
+
+	if (!c)
+		return NULL;
+	c->bytes = bytes;
+	c->vaddr = alloc_pages_exact(bytes, gfp | pool->zone | __GFP_NOWARN |
+						    __GFP_NORETRY | __GFP_ZERO);
+	if (c->vaddr && !pvdma_slots_init(&c->slots, virt_to_phys(c->vaddr),
+					  bytes, gfp | __GFP_NOWARN))
+		return c;
+	pvdma_bounce_free_chunk(c);
+	return NULL;
+}
+
+/* Makes @c one of the pool's. */
+static int pvdma_bounce_add_chunk(struct pvdma_bounce_pool *pool,
+				  struct pvdma_bounce_chunk *c)
+{
+	unsigned long flags;
+	/* before anybody can get a slot of it: an unmap looks it up */
+	int err = pvdma_bounce_enter(pool, c, true);
+
+	if (!err) {
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		if (pool->nr < PVDMA_BOUNCE_CHUNKS)
+			pool->chunk[pool->nr++] = c;
+		else
+			err = -ENOSPC;
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+	}
+	if (err)
+		(void)pvdma_bounce_enter(pool, c, false);
+	return err;
 }
 
 /* Adds a chunk; the size of the pool is the caller's business. */
 static int pvdma_bounce_grow(struct pvdma_bounce_pool *pool, gfp_t gfp)
 {
-	unsigned int order = get_order(PVDMA_BOUNCE_CHUNK);
-	struct pvdma_bounce_chunk *c;
-	struct page *page = NULL;
-	unsigned long flags;
-	int err = -ENOMEM;
+	struct pvdma_bounce_chunk *c =
+		pvdma_bounce_new_chunk(pool, PVDMA_BOUNCE_CHUNK, gfp);
+	int err = c ? pvdma_bounce_add_chunk(pool, c) : -ENOMEM;
 
-	c = kzalloc(sizeof(*c), gfp | __GFP_NOWARN);
-	if (c)
-		page = alloc_pages(gfp | pool->zone | __GFP_NOWARN |
-					   __GFP_NORETRY | __GFP_ZERO,
-				   order);
-	if (!page)
-		goto fail;
-	c->vaddr = page_address(page);
-	c->phys = page_to_phys(page);
-
-	/* before anybody can get a slot of it: an unmap looks it up */
-	xa_lock_irqsave(&pool->index, flags);
-	err = xa_err(__xa_store(&pool->index, c->phys / PVDMA_BOUNCE_CHUNK, c,
-				GFP_ATOMIC | __GFP_NOWARN));
-	xa_unlock_irqrestore(&pool->index, flags);
-	if (err)
-		goto fail;
-
-	raw_spin_lock_irqsave(&pool->lock, flags);
-	if (pool->nr < PVDMA_BOUNCE_CHUNKS)
-		pool->chunk[pool->nr++] = c;
-	else
-		err = -ENOSPC;
-	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	if (!err)
-		return 0;
-	xa_lock_irqsave(&pool->index, flags);
-	__xa_erase(&pool->index, c->phys / PVDMA_BOUNCE_CHUNK);
-	xa_unlock_irqrestore(&pool->index, flags);
-fail:
-	if (page)
-		__free_pages(page, order);
-	kfree(c);
+	if (c && err)
+		pvdma_bounce_free_chunk(c);
 	return err;
 }
 
@@ -143,14 +166,14 @@ fail:
 bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask)
 {
 	u64 limit = pvdma_bounce_limit(&ep->pdev->dev, mask);
-	enum pvdma_zone zone = pvdma_bounce_zone(limit);
+	enum pvdma_pool_kind kind = pvdma_bounce_zone(limit);
 	struct pvdma_bounce_pool *pool;
 
 	if (limit >= READ_ONCE(ep->pv->ram_last))
 		return true;
-	if (zone == PVDMA_NR_ZONES)
+	if (kind == PVDMA_NR_POOLS)
 		return false;
-	pool = pvdma_bounce_pool(ep->pv, zone, GFP_KERNEL);
+	pool = pvdma_bounce_pool(ep->pv, kind, GFP_KERNEL);
 	while (pool && READ_ONCE(pool->nr) < PVDMA_BOUNCE_FIRST &&
 	       !READ_ONCE(ep->pv->conf.excess))
 		if (pvdma_bounce_grow(pool, GFP_KERNEL))
@@ -158,78 +181,90 @@ bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask)
 	return true;
 }
 
-/* A run of @n free slots; @align is a mask in slots. Under the lock. */
-static bool pvdma_bounce_take(struct pvdma_bounce_pool *pool, unsigned int n,
-			      unsigned int align,
-			      struct pvdma_bounce_chunk **chunk,
-			      unsigned int *slot)
+/* Room for @size bytes from @phys on, in memory up to @limit. */
+static struct pvdma_bounce_chunk *
+pvdma_bounce_take(struct pvdma_bounce_pool *pool, u64 limit, u64 phys, u64 size,
+		  u64 keep, u64 *addr)
 {
-	struct pvdma_bounce_chunk *c;
+	struct pvdma_bounce_chunk *c, *found = NULL;
+	unsigned long flags;
 	unsigned int i;
 
-	for (i = 0; i < pool->nr; i++) {
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (i = 0; i < pool->nr && !found; i++) {
 		c = pool->chunk[i];
-		if (c->used + n > PVDMA_BOUNCE_SLOTS)
-			continue;
-		*slot = bitmap_find_next_zero_area(c->map, PVDMA_BOUNCE_SLOTS,
-						   0, n, align);
-		if (*slot >= PVDMA_BOUNCE_SLOTS)
-			continue;
-		bitmap_set(c->map, *slot, n);
-		c->used += n;
-		c->run[*slot] = n;
-		*chunk = c;
-		return true;
+		if (c->slots.base + c->bytes - 1 <= limit &&
+		    pvdma_slots_take(&c->slots, phys, size, keep, addr))
+			found = c;
 	}
-	return false;
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	return found;
+}
+
+/*
+ * Copied whatever the direction: a device that writes less than it could must
+ * not uncover old contents.
+ */
+static void pvdma_bounce_fill(struct pvdma_endpoint *ep,
+			      struct pvdma_bounce_chunk *c, u64 addr,
+			      phys_addr_t phys, size_t size)
+{
+	memcpy(c->vaddr + (addr - c->slots.base), phys_to_virt(phys), size);
+	WRITE_ONCE(ep->bounced, true);
+	pvdma_count(ep, bounces, 1);
+	pvdma_count(ep, bounced_bytes, size);
 }
 
 /*
  * Copies @size bytes at @phys to where the endpoint's mask reaches; returns
  * that address, or DMA_MAPPING_ERROR. It keeps those low bits of the address
- * that the device's driver asked to be kept. Copied whatever the direction:
- * a device that writes less than it could must not uncover old contents.
+ * that the device's driver asked to be kept.
  */
 dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 			    size_t size)
 {
 	struct device *dev = &ep->pdev->dev;
 	u64 limit = pvdma_bounce_limit(dev, dma_get_mask(dev));
-	unsigned int keep = dma_get_min_align_mask(dev);
-	enum pvdma_zone zone = pvdma_bounce_zone(limit);
-	unsigned int n, align, slot, i, offset;
-	struct pvdma_bounce_chunk *c = NULL;
+	u64 keep = dma_get_min_align_mask(dev), addr;
+	enum pvdma_pool_kind kind = pvdma_bounce_zone(limit);
+	struct pvdma_bounce_chunk *c;
 	struct pvdma_bounce_pool *pool;
-	unsigned long flags;
-	bool ok;
 
-	if (zone == PVDMA_NR_ZONES || keep >= PVDMA_BOUNCE_CHUNK)
+	if (kind == PVDMA_NR_POOLS || keep >= PVDMA_BOUNCE_CHUNK ||
+	    size > PVDMA_BOUNCE_CHUNK - (phys & keep))
 		return DMA_MAPPING_ERROR;
-	offset = phys & keep;
-	if (size > PVDMA_BOUNCE_CHUNK - offset)
-		return DMA_MAPPING_ERROR;
-	n = max_t(unsigned int, 1,
-		  DIV_ROUND_UP(offset + size, PVDMA_BOUNCE_SLOT));
-	align = keep >> PVDMA_BOUNCE_SHIFT;
-	pool = pvdma_bounce_pool(ep->pv, zone, GFP_ATOMIC);
+	pool = pvdma_bounce_pool(ep->pv, kind, GFP_ATOMIC);
 	if (!pool)
 		return DMA_MAPPING_ERROR;
-	for (;;) {
-		raw_spin_lock_irqsave(&pool->lock, flags);
-		ok = pvdma_bounce_take(pool, n, align, &c, &slot);
-		raw_spin_unlock_irqrestore(&pool->lock, flags);
-		if (ok)
-			break;
+	while (!(c = pvdma_bounce_take(pool, limit, phys, size, keep, &addr)))
 		if (pvdma_bounce_grow(pool, GFP_ATOMIC))
 			return DMA_MAPPING_ERROR;
-	}
-	for (i = 0; i < n; i++)
-		c->orig[slot + i] = phys - offset + i * PVDMA_BOUNCE_SLOT;
-	offset += slot * PVDMA_BOUNCE_SLOT;
-	memcpy(c->vaddr + offset, phys_to_virt(phys), size);
-	WRITE_ONCE(ep->bounced, true);
-	pvdma_count(ep, bounces, 1);
-	return c->phys + offset;
+	pvdma_bounce_fill(ep, c, addr, phys, size);
+	return addr;
+}
+
+/*
+ * Likewise, to memory that is mapped already. DMA_MAPPING_ERROR: there is none
+ * that is free and that the endpoint reaches. Keeps the offset in a page, too:
+ * what a driver knows of its segments stays true.
+ */
+dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
+				  size_t size)
+{
+	struct device *dev = &ep->pdev->dev;
+	u64 limit = pvdma_bounce_limit(dev, dma_get_mask(dev));
+	u64 keep = dma_get_min_align_mask(dev) | ~PAGE_MASK, addr;
+	struct pvdma_bounce_pool *pool =
+		READ_ONCE(ep->pv->pool[PVDMA_POOL_MAPPED]);
+	struct pvdma_bounce_chunk *c;
+
+	if (!pool || !READ_ONCE(pool->nr) || keep >= PVDMA_BOUNCE_UNIT)
+		return DMA_MAPPING_ERROR;
+	c = pvdma_bounce_take(pool, limit, phys, size, keep, &addr);
+	if (!c)
+		return DMA_MAPPING_ERROR;
+	pvdma_bounce_fill(ep, c, addr, phys, size);
+	return addr;
 }
 
 /* The chunk that @addr lies in, or NULL if it is no copy. */
@@ -238,12 +273,12 @@ pvdma_bounce_find(struct pvdma *pv, dma_addr_t addr,
 		  struct pvdma_bounce_pool **p)
 {
 	struct pvdma_bounce_chunk *c = NULL;
-	int zone;
+	int kind;
 
-	for (zone = 0; !c && zone < PVDMA_NR_ZONES; zone++) {
-		*p = READ_ONCE(pv->pool[zone]);
+	for (kind = 0; !c && kind < PVDMA_NR_POOLS; kind++) {
+		*p = READ_ONCE(pv->pool[kind]);
 		if (*p)
-			c = xa_load(&(*p)->index, addr / PVDMA_BOUNCE_CHUNK);
+			c = xa_load(&(*p)->index, addr / PVDMA_BOUNCE_UNIT);
 	}
 	return c;
 }
@@ -251,14 +286,12 @@ pvdma_bounce_find(struct pvdma *pv, dma_addr_t addr,
 static void pvdma_bounce_copy(struct pvdma_bounce_chunk *c, dma_addr_t addr,
 			      size_t size, bool to_device)
 {
-	unsigned int offset = addr - c->phys;
-	unsigned int slot = offset >> PVDMA_BOUNCE_SHIFT;
-	void *orig = phys_to_virt(c->orig[slot] +
-				  (offset & (PVDMA_BOUNCE_SLOT - 1)));
+	u64 offset = addr - c->slots.base;
+	void *orig = phys_to_virt(pvdma_slots_orig(&c->slots, addr));
 
 	/* the memory behind one mapping is contiguous, and so are its slots */
-	if (size > PVDMA_BOUNCE_CHUNK - offset)
-		size = PVDMA_BOUNCE_CHUNK - offset;
+	if (size > c->bytes - offset)
+		size = c->bytes - offset;
 	if (to_device)
 		memcpy(c->vaddr + offset, orig, size);
 	else
@@ -274,27 +307,25 @@ void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs,
 			bool done)
 {
-	unsigned int keep = dma_get_min_align_mask(&ep->pdev->dev);
+	u64 keep = dma_get_min_align_mask(&ep->pdev->dev);
 	struct pvdma_bounce_pool *pool;
 	struct pvdma_bounce_chunk *c;
-	unsigned int slot, n;
 	unsigned long flags;
+	bool was;
 
 	c = pvdma_bounce_find(ep->pv, addr, &pool);
 	if (!c)
 		return;
-	slot = ((addr - c->phys) & ~(u64)keep) >> PVDMA_BOUNCE_SHIFT;
 	if (done && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL))
 		pvdma_bounce_copy(c, addr, size, false);
 
+	if (pool == ep->pv->pool[PVDMA_POOL_MAPPED])
+		keep |= ~PAGE_MASK;
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	n = c->run[slot];
-	c->run[slot] = 0;
-	bitmap_clear(c->map, slot, n);
-	c->used -= n;
+	was = pvdma_slots_give(&c->slots, addr, keep);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	WARN_ONCE(!n, "pvdma: a driver unmaps what it has not mapped\n");
+	WARN_ONCE(!was, "pvdma: a driver unmaps what it has not mapped\n");
 }
 
 void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
@@ -316,7 +347,7 @@ size_t pvdma_bounce_max_size(struct device *dev)
 {
 	unsigned int keep = dma_get_min_align_mask(dev);
 
-	return PVDMA_BOUNCE_CHUNK - round_up(keep, PVDMA_BOUNCE_SLOT);
+	return PVDMA_BOUNCE_CHUNK - round_up(keep, PVDMA_SLOT_BYTES);
 }
 
 /* The memory of all pools, and how much of it is in use now. */
@@ -325,18 +356,20 @@ void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used)
 	struct pvdma_bounce_pool *pool;
 	unsigned long flags;
 	unsigned int i;
-	int zone;
+	int kind;
 
 	*bytes = 0;
 	*used = 0;
-	for (zone = 0; zone < PVDMA_NR_ZONES; zone++) {
-		pool = READ_ONCE(pv->pool[zone]);
+	for (kind = 0; kind < PVDMA_NR_POOLS; kind++) {
+		pool = READ_ONCE(pv->pool[kind]);
 		if (!pool)
 			continue;
 		raw_spin_lock_irqsave(&pool->lock, flags);
-		*bytes += pool->nr * PVDMA_BOUNCE_CHUNK;
-		for (i = 0; i < pool->nr; i++)
-			*used += pool->chunk[i]->used * PVDMA_BOUNCE_SLOT;
+		for (i = 0; i < pool->nr; i++) {
+			*bytes += pool->chunk[i]->bytes;
+			*used += (u64)pool->chunk[i]->slots.used *
+				 PVDMA_SLOT_BYTES;
+		}
 		raw_spin_unlock_irqrestore(&pool->lock, flags);
 	}
 }
@@ -351,37 +384,72 @@ pvdma_bounce_take_idle(struct pvdma_bounce_pool *pool)
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	for (i = 0; i < pool->nr && !c; i++) {
-		if (pool->chunk[i]->used)
+		if (pool->chunk[i]->slots.used)
 			continue;
 		c = pool->chunk[i];
 		pool->chunk[i] = pool->chunk[--pool->nr];
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	if (!c)
-		return NULL;
 	/* before its memory can be anybody else's, whose unmap looks here */
-	xa_lock_irqsave(&pool->index, flags);
-	__xa_erase(&pool->index, c->phys / PVDMA_BOUNCE_CHUNK);
-	xa_unlock_irqrestore(&pool->index, flags);
+	if (c)
+		(void)pvdma_bounce_enter(pool, c, false);
 	return c;
 }
 
 /* Frees what holds no copy; returns how many bytes that was. */
-u64 pvdma_bounce_shrink(struct pvdma *pv)
+u64 pvdma_bounce_shrink(struct pvdma *pv, enum pvdma_pool_kind kind)
 {
-	struct pvdma_bounce_pool *pool;
+	struct pvdma_bounce_pool *pool = READ_ONCE(pv->pool[kind]);
 	struct pvdma_bounce_chunk *c;
 	u64 bytes = 0;
-	int zone;
 
-	for (zone = 0; zone < PVDMA_NR_ZONES; zone++) {
-		pool = READ_ONCE(pv->pool[zone]);
-		while (pool && (c = pvdma_bounce_take_idle(pool))) {
-			pvdma_bounce_free_chunk(c);
-			bytes += PVDMA_BOUNCE_CHUNK;
-		}
+	while (pool && (c = pvdma_bounce_take_idle(pool))) {
+		bytes += c->bytes;
+		if (kind == PVDMA_POOL_MAPPED)
+			pvdma_track_release(&pv->track, c->slots.base,
+					    c->bytes);
+		pvdma_bounce_free_chunk(c);
 	}
 	return bytes;
+}
+
+/*
+ * Maps @bytes, a multiple of PVDMA_BOUNCE_UNIT, for good, and adds them to the
+ * mapped pool: by a request of @ep, which is attached. May sleep.
+ */
+int pvdma_bounce_add_mapped(struct pvdma_endpoint *ep, size_t bytes)
+{
+	struct pvdma *pv = ep->pv;
+	struct pvdma_bounce_pool *pool =
+		pvdma_bounce_pool(pv, PVDMA_POOL_MAPPED, GFP_KERNEL);
+	struct pvdma_bounce_chunk *c;
+	struct pvdma_batch b;
+	int err;
+
+	c = pool ? pvdma_bounce_new_chunk(pool, bytes, GFP_KERNEL) : NULL;
+	if (!c)
+		return -ENOMEM;
+	pvdma_endpoint_batch(ep, &b, GFP_KERNEL);
+	err = pvdma_batch_hold(&b, c->slots.base, bytes);
+	if (err)
+		goto fail;
+	err = pvdma_batch_end(&b);
+	if (!err)
+		err = pvdma_bounce_add_chunk(pool, c);
+	if (!err)
+		return 0;
+	pvdma_track_release(&pv->track, c->slots.base, bytes);
+fail:
+	pvdma_bounce_free_chunk(c);
+	return err;
+}
+
+/* Has the mapped pool anything to give? */
+bool pvdma_bounce_has_spare(struct pvdma *pv)
+{
+	struct pvdma_bounce_pool *pool = READ_ONCE(pv->pool[PVDMA_POOL_MAPPED]);
+
+	return pool && READ_ONCE(pool->nr);
 }
 
 /* Frees the pools; nobody maps any more. */
@@ -389,16 +457,16 @@ void pvdma_bounce_free(struct pvdma *pv)
 {
 	struct pvdma_bounce_pool *pool;
 	unsigned int i;
-	int zone;
+	int kind;
 
-	for (zone = 0; zone < PVDMA_NR_ZONES; zone++) {
-		pool = pv->pool[zone];
+	for (kind = 0; kind < PVDMA_NR_POOLS; kind++) {
+		pool = pv->pool[kind];
 		if (!pool)
 			continue;
 		xa_destroy(&pool->index);
 		for (i = 0; i < pool->nr; i++)
 			pvdma_bounce_free_chunk(pool->chunk[i]);
 		kfree(pool);
-		pv->pool[zone] = NULL;
+		pv->pool[kind] = NULL;
 	}
 }

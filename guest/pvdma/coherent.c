@@ -68,13 +68,40 @@ static void pvdma_coherent_put(struct page *page, size_t size)
 		__free_page(page + i);
 }
 
+/* Has @size bytes at @addr mapped, and holds them: all, or nothing. */
+static int pvdma_coherent_hold(struct pvdma_endpoint *ep, u64 addr, size_t size,
+			       gfp_t gfp)
+{
+	struct pvdma_track *track = &ep->pv->track;
+	struct pvdma_batch b;
+	int err;
+
+	pvdma_endpoint_batch(ep, &b, gfp);
+	err = pvdma_batch_hold(&b, addr, size);
+	if (!err) {
+		err = pvdma_batch_end(&b);
+		if (err)
+			pvdma_track_drop(track,
+					 pvdma_track_granule(track, addr),
+					 pvdma_track_last(track, addr, size));
+	}
+	if (err) {
+		if (ep->strict)
+			pvdma_strict_undo(ep, addr, size);
+		return err;
+	}
+	pvdma_count(ep, hits, b.hits);
+	pvdma_count(ep, misses, b.misses);
+	if (b.misses)
+		trace_pvdma_miss(&ep->pdev->dev, b.hits, b.misses);
+	return 0;
+}
+
 struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 					dma_addr_t *handle,
 					enum dma_data_direction dir, gfp_t gfp)
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
-	struct pvdma_track *track = &ep->pv->track;
-	struct pvdma_batch b;
 	struct page *page;
 	int err = -ENOMEM;
 	u64 addr = 0;
@@ -84,28 +111,19 @@ struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 	if (!page)
 		goto fail;
 	addr = page_to_phys(page);
-	pvdma_endpoint_batch(
-		ep, &b, gfpflags_allow_blocking(gfp) ? GFP_KERNEL : GFP_ATOMIC);
-	err = pvdma_batch_hold(&b, addr, size);
+	gfp = gfpflags_allow_blocking(gfp) ? GFP_KERNEL : GFP_ATOMIC;
+	err = pvdma_coherent_hold(ep, addr, size, gfp);
+	/* this can't be copied: what is there for copies makes room */
+	if (unlikely(err == -ENOMEM) &&
+	    pvdma_bounce_shrink(ep->pv, PVDMA_POOL_MAPPED))
+		err = pvdma_coherent_hold(ep, addr, size, gfp);
 	if (err)
-		goto fail_hold;
-	err = pvdma_batch_end(&b);
-	if (err)
-		goto fail_end;
-	pvdma_count(ep, hits, b.hits);
-	pvdma_count(ep, misses, b.misses);
+		goto fail_put;
 	pvdma_count(ep, allocs, 1);
-	if (b.misses)
-		trace_pvdma_miss(dev, b.hits, b.misses);
 	*handle = addr;
 	return page;
 
-fail_end:
-	pvdma_track_drop(track, pvdma_track_granule(track, addr),
-			 pvdma_track_last(track, addr, size));
-fail_hold:
-	if (ep->strict)
-		pvdma_strict_undo(ep, addr, size);
+fail_put:
 	pvdma_coherent_put(page, size);
 fail:
 	pvdma_count(ep, failures, 1);

@@ -145,19 +145,24 @@ static void pvdma_config_quota(struct pvdma *pv, const struct pvdma_conf *old,
 			       const struct pvdma_conf *now)
 {
 	struct device *dev = &pv->vdev->dev;
-	u64 freed;
+	u64 freed = 0;
+	int kind;
 
 	if (now->quota != old->quota) {
 		dev_info(dev, "the quota is %llu KiB now\n", now->quota >> 10);
 		sysfs_notify(&pv->class_dev->kobj, NULL, "quota");
 	}
 	if (now->excess) {
-		freed = pvdma_bounce_shrink(pv);
+		for (kind = 0; kind < PVDMA_NR_POOLS; kind++)
+			freed += pvdma_bounce_shrink(pv, kind);
 		dev_info(
 			dev,
 			"the host wants %llu KiB that are in use, within %u ms; the memory for copies shrinks by %llu KiB\n",
 			now->excess >> 10, now->deadline_ms, freed >> 10);
 	}
+	mutex_lock(&pvdma_lock);
+	pvdma_reserve_open(pv);
+	mutex_unlock(&pvdma_lock);
 	if (now->excess != old->excess)
 		sysfs_notify(&pv->class_dev->kobj, NULL, "excess");
 	pvdma_config_greet(pv);

@@ -17,8 +17,9 @@
 static struct dentry *pvdma_debugfs_root;
 
 static const char *const pvdma_counter_names[PVDMA_NR_COUNTERS] = {
-	"maps", "unmaps", "sg_maps", "sg_unmaps", "allocs",	    "frees",
-	"hits", "misses", "bounces", "failures",  "unmap_failures",
+	"maps",	   "unmaps",	    "sg_maps",	"sg_unmaps",
+	"allocs",  "frees",	    "hits",	"misses",
+	"bounces", "bounced_bytes", "failures", "unmap_failures",
 };
 
 static const char *const pvdma_traffic_names[PVDMA_NR_TRAFFIC] = {

@@ -6,7 +6,9 @@
  *
  * A mapping: choose the address (the memory itself, or bounce.c's copy where
  * the device's mask does not reach); hold its granules and have the missing
- * ones mapped (batch.c, track.c); hand out the address. Anything that fails
+ * ones mapped (batch.c, track.c); hand out the address. Where that fails for
+ * want of room or of a host that answers, it is tried once more, with copies of
+ * what is not mapped as long as reserve.c's memory lasts. Anything that fails
  * on the way gives back all that was taken, and the driver sees the DMA API's
  * own error.
  *
@@ -46,20 +48,48 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 }
 
 /*
- * The address for @phys under the device's mask; *@bounced says whether it is
- * one of the bounce pool. May need memory: preemption must not be off because
- * of @b.
+ * The address of a copy in mapped memory, in place of what is not mapped. False:
+ * there is no room for it.
+ */
+static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
+			     size_t size, dma_addr_t *addr)
+{
+	struct pvdma_track *track = &ep->pv->track;
+	u64 first = pvdma_track_granule(track, phys);
+	u64 last = pvdma_track_last(track, phys, size);
+	dma_addr_t copy;
+
+	if (pvdma_track_try(track, first, last)) {
+		/* the batch is going to hold it */
+		pvdma_track_drop(track, first, last);
+		return true;
+	}
+	copy = pvdma_bounce_map_spare(ep, phys, size);
+	if (copy == DMA_MAPPING_ERROR)
+		return false;
+	trace_pvdma_bounce(&ep->pdev->dev, phys, copy, size);
+	*addr = copy;
+	return true;
+}
+
+/*
+ * The address for @phys under the device's mask: its own, or that of a copy;
+ * @copy: also of what is reached and not mapped. May need memory: preemption
+ * must not be off because of @b.
  */
 static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		       phys_addr_t phys, size_t size, unsigned long attrs,
-		       dma_addr_t *addr)
+		       bool copy, dma_addr_t *addr)
 {
 	struct device *dev = &ep->pdev->dev;
 	int err;
 
 	*addr = phys;
-	if (likely(pvdma_reaches(dev, phys, size)))
+	if (likely(pvdma_reaches(dev, phys, size))) {
+		if (unlikely(copy) && !pvdma_place_copy(ep, phys, size, addr))
+			return -ENOMEM;
 		return 0;
+	}
 	if (attrs & PVDMA_ATTR_NO_BOUNCE)
 		return -EIO;
 	err = pvdma_env_check(phys);
@@ -72,6 +102,15 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		return -ENOMEM;
 	trace_pvdma_bounce(dev, phys, *addr, size);
 	return 0;
+}
+
+/* After @err: is it worth to try again, with copies? */
+static bool pvdma_may_copy(struct pvdma_endpoint *ep, unsigned long attrs,
+			   int err)
+{
+	return (err == -ENOMEM || err == -EIO) && !ep->strict &&
+	       !(attrs & PVDMA_ATTR_NO_BOUNCE) &&
+	       pvdma_bounce_has_spare(ep->pv);
 }
 
 /* Gives up one segment; @done: the device has been at it. */
@@ -102,6 +141,31 @@ static void pvdma_fail(struct pvdma_endpoint *ep, phys_addr_t phys, size_t size,
 	trace_pvdma_fail(&ep->pdev->dev, phys, size, err);
 }
 
+/* One mapping: all of it, or an error and nothing. */
+static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
+			 phys_addr_t phys, size_t size,
+			 enum dma_data_direction dir, unsigned long attrs,
+			 bool copy, dma_addr_t *addr)
+{
+	int err = pvdma_place(ep, b, phys, size, attrs, copy, addr);
+
+	if (unlikely(err))
+		return err;
+	err = pvdma_batch_hold(b, *addr, size);
+	if (unlikely(err))
+		goto fail;
+	err = pvdma_batch_end(b);
+	if (likely(!err))
+		return 0;
+	pvdma_track_release(&ep->pv->track, *addr, size);
+fail:
+	if (unlikely(ep->strict))
+		pvdma_strict_undo(ep, *addr, size);
+	if (unlikely(READ_ONCE(ep->bounced)))
+		pvdma_bounce_unmap(ep, *addr, size, dir, attrs, false);
+	return err;
+}
+
 static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 				 size_t size, enum dma_data_direction dir,
 				 unsigned long attrs)
@@ -109,6 +173,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
 	struct pvdma_track *track = &ep->pv->track;
 	struct pvdma_batch b;
+	bool copy = false;
 	dma_addr_t addr;
 	int err;
 
@@ -120,32 +185,22 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 		return phys;
 	}
 	pvdma_reach_out(ep);
-	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
 	err = -EREMOTEIO;
 	if (unlikely(attrs & PVDMA_ATTR_MMIO))
 		goto fail;
-	err = pvdma_place(ep, &b, phys, size, attrs, &addr);
-	if (unlikely(err))
-		goto fail;
-	err = pvdma_batch_hold(&b, addr, size);
-	if (unlikely(err))
-		goto fail_place;
-	err = pvdma_batch_end(&b);
-	if (unlikely(err))
-		goto fail_hold;
+again:
+	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
+	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
 	pvdma_settle(ep, &b);
-	pvdma_count(ep, maps, 1);
-	return addr;
-
-fail_hold:
-	pvdma_track_release(track, addr, size);
-fail_place:
-	if (unlikely(ep->strict))
-		pvdma_strict_undo(ep, addr, size);
-	if (unlikely(READ_ONCE(ep->bounced)))
-		pvdma_bounce_unmap(ep, addr, size, dir, attrs, false);
+	if (likely(!err)) {
+		pvdma_count(ep, maps, 1);
+		return addr;
+	}
+	if (!copy && pvdma_may_copy(ep, attrs, err)) {
+		copy = true;
+		goto again;
+	}
 fail:
-	pvdma_settle(ep, &b);
 	pvdma_fail(ep, phys, size, err);
 	return DMA_MAPPING_ERROR;
 }
@@ -182,28 +237,28 @@ static dma_addr_t pvdma_map_resource(struct device *dev, phys_addr_t phys,
 }
 #endif
 
-static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			enum dma_data_direction dir, unsigned long attrs)
+/*
+ * A list: all of it, or an error and nothing; then *@at is where it stopped, or
+ * NULL.
+ */
+static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
+			  struct scatterlist *sgl, int nents,
+			  enum dma_data_direction dir, unsigned long attrs,
+			  bool copy, struct scatterlist **at)
 {
-	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
-	struct pvdma_batch b;
+	int i, done = 0, tried = 0, err = 0;
 	struct scatterlist *sg;
 	dma_addr_t addr;
-	int i, done = 0, tried = 0, err = -EINVAL;
 
-	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
-	sg = sgl;
-	if (unlikely(nents <= 0))
-		goto fail;
 	for_each_sg(sgl, sg, nents, i) {
-		err = pvdma_place(ep, &b, sg_phys(sg), sg->length, attrs,
+		err = pvdma_place(ep, b, sg_phys(sg), sg->length, attrs, copy,
 				  &addr);
 		if (unlikely(err))
 			goto fail;
 		sg_dma_address(sg) = addr;
 		sg_dma_len(sg) = sg->length;
 		tried++;
-		err = pvdma_batch_hold(&b, addr, sg->length);
+		err = pvdma_batch_hold(b, addr, sg->length);
 		if (unlikely(err)) {
 			if (READ_ONCE(ep->bounced))
 				pvdma_bounce_unmap(ep, addr, sg->length, dir,
@@ -212,22 +267,45 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		}
 		done++;
 	}
-	err = pvdma_batch_end(&b);
-	if (unlikely(err))
-		goto fail;
-	pvdma_settle(ep, &b);
-	pvdma_count(ep, sg_maps, 1);
-	return nents;
-
+	err = pvdma_batch_end(b);
+	if (likely(!err))
+		return 0;
 fail:
-	pvdma_settle(ep, &b);
-	pvdma_fail(ep, sg ? sg_phys(sg) : 0, sg ? sg->length : 0, err);
-	pvdma_batch_cancel(&b);
+	*at = sg;
+	pvdma_batch_cancel(b);
 	for_each_sg(sgl, sg, done, i)
 		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), dir,
 			      attrs, false);
 	if (unlikely(ep->strict))
 		pvdma_strict_undo_sg(ep, sgl, tried);
+	return err;
+}
+
+static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct scatterlist *sg = sgl;
+	struct pvdma_batch b;
+	bool copy = false;
+	int err = -EINVAL;
+
+	if (unlikely(nents <= 0))
+		goto fail;
+again:
+	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
+	err = pvdma_map_list(ep, &b, sgl, nents, dir, attrs, copy, &sg);
+	pvdma_settle(ep, &b);
+	if (likely(!err)) {
+		pvdma_count(ep, sg_maps, 1);
+		return nents;
+	}
+	if (!copy && pvdma_may_copy(ep, attrs, err)) {
+		copy = true;
+		goto again;
+	}
+fail:
+	pvdma_fail(ep, sg ? sg_phys(sg) : 0, sg ? sg->length : 0, err);
 	return err;
 }
 

@@ -214,6 +214,8 @@ static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 
 	trace_pvdma_attach(&ep->pdev->dev, ep->number, err);
 	ep->attached = !err;
+	if (!err)
+		pvdma_reserve_open(ep->pv);
 	return err;
 }
 
@@ -234,9 +236,11 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 	if (!ep->attached)
 		return;
 	pvdma_strict_settle(ep);
+	/* while what was mapped by its requests can still be unmapped */
+	ep->attached = false;
+	pvdma_reserve_close(ep->pv);
 	err = pvdma_request_detach(ep->pv, ep->number);
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
-	ep->attached = false;
 }
 
 /* The device goes, or is not to be ours any more. */

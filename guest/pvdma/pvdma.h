@@ -6,7 +6,8 @@
  * request.c, the virtqueue; its way back, where the host has a part in it:
  * strict.c, unmap.c, request.c. Around them: virtio.c (the device's life),
  * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
- * since when, and how strict), memory.c, coherent.c, sysfs.c and debugfs.c.
+ * since when, and how strict), reserve.c (memory for copies), memory.c,
+ * coherent.c, sysfs.c and debugfs.c.
  *
  * Lock order: device lock of a virtio device (driver core)
  *   > device lock of a PCI device (driver core; BIND and UNBOUND notifiers)
@@ -72,6 +73,7 @@ struct pvdma_counters {
 	u64 hits;	    /* granules found mapped */
 	u64 misses;	    /* granules asked for */
 	u64 bounces;	    /* segments copied */
+	u64 bounced_bytes;  /* in them */
 	u64 failures;	    /* mappings and allocations refused */
 	u64 unmap_failures; /* unmaps that the host may not have done */
 };
@@ -93,11 +95,16 @@ struct pvdma_traffic {
 
 #define PVDMA_NR_TRAFFIC (sizeof(struct pvdma_traffic) / sizeof(u64))
 
-enum pvdma_zone {
-	PVDMA_ZONE_DMA32,
-	PVDMA_ZONE_DMA,
-	PVDMA_NR_ZONES,
+/* Pools of memory for copies */
+enum pvdma_pool_kind {
+	PVDMA_POOL_DMA32,  /* for devices that reach no further */
+	PVDMA_POOL_DMA,	   /* likewise */
+	PVDMA_POOL_MAPPED, /* mapped for good: reserve.c */
+	PVDMA_NR_POOLS,
 };
+
+/* The unit of chunks' sizes and places */
+#define PVDMA_BOUNCE_UNIT SZ_64K
 
 /* The one device of this VM */
 struct pvdma {
@@ -111,7 +118,7 @@ struct pvdma {
 	struct pvdma_traffic __percpu *traffic;
 
 	u64 ram_last; /* highest address of memory */
-	struct pvdma_bounce_pool *pool[PVDMA_NR_ZONES];
+	struct pvdma_bounce_pool *pool[PVDMA_NR_POOLS];
 
 	struct pvdma_conf conf;	       /* news under pvdma_lock */
 	bool open;		       /* takes devices over; pvdma_lock */
@@ -224,15 +231,23 @@ int pvdma_coherent_get_sgtable(struct device *dev, struct sg_table *sgt,
 bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask);
 dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 			    size_t size);
+dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
+				  size_t size);
 void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs,
 			bool done);
 void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 		       enum dma_data_direction dir, bool to_device);
 size_t pvdma_bounce_max_size(struct device *dev);
-u64 pvdma_bounce_shrink(struct pvdma *pv);
+u64 pvdma_bounce_shrink(struct pvdma *pv, enum pvdma_pool_kind kind);
+int pvdma_bounce_add_mapped(struct pvdma_endpoint *ep, size_t bytes);
+bool pvdma_bounce_has_spare(struct pvdma *pv);
 void pvdma_bounce_free(struct pvdma *pv);
 void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
+
+/* reserve.c */
+void pvdma_reserve_open(struct pvdma *pv);
+void pvdma_reserve_close(struct pvdma *pv);
 
 /* memory.c */
 u64 pvdma_memory_last(void);

@@ -60,9 +60,8 @@ static u32 pvdma_slots_search(const struct pvdma_slots *s, u32 from, u32 end,
 			return slot;
 		/* behind the taken one; a full word is left at once */
 		slot += i;
-		slot = s->taken[slot / 64] == U64_MAX ?
-			       (slot / 64 + 1) * 64 :
-			       slot + 1;
+		slot = s->taken[slot / 64] == U64_MAX ? (slot / 64 + 1) * 64 :
+							slot + 1;
 		slot = roundup(slot, step);
 	}
 	return s->n;
