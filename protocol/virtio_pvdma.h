@@ -22,8 +22,9 @@
 #define VIRTIO_PVDMA_VERSION 1
 
 /* Feature bits */
-#define VIRTIO_PVDMA_F_UNMAP   0 /* UNMAP requests */
-#define VIRTIO_PVDMA_F_RELEASE 1 /* RELEASE requests */
+#define VIRTIO_PVDMA_F_UNMAP	0 /* UNMAP requests */
+#define VIRTIO_PVDMA_F_RELEASE	1 /* RELEASE requests */
+#define VIRTIO_PVDMA_F_PREFETCH 2 /* PREFETCH requests */
 
 /*
  * Strategies: what happens to a granule's mapping after its last use. The lower
@@ -79,13 +80,14 @@ struct virtio_pvdma_config {
 #define VIRTIO_PVDMA_W_COUNT	  0x0fffffffu /* driver only */
 
 /* Request types */
-#define VIRTIO_PVDMA_T_INIT    0x01
-#define VIRTIO_PVDMA_T_LEAF    0x02
-#define VIRTIO_PVDMA_T_ATTACH  0x03
-#define VIRTIO_PVDMA_T_DETACH  0x04
-#define VIRTIO_PVDMA_T_MAP     0x05
-#define VIRTIO_PVDMA_T_UNMAP   0x06
-#define VIRTIO_PVDMA_T_RELEASE 0x07
+#define VIRTIO_PVDMA_T_INIT	0x01
+#define VIRTIO_PVDMA_T_LEAF	0x02
+#define VIRTIO_PVDMA_T_ATTACH	0x03
+#define VIRTIO_PVDMA_T_DETACH	0x04
+#define VIRTIO_PVDMA_T_MAP	0x05
+#define VIRTIO_PVDMA_T_UNMAP	0x06
+#define VIRTIO_PVDMA_T_RELEASE	0x07
+#define VIRTIO_PVDMA_T_PREFETCH 0x08
 
 /*
  * A request is one descriptor chain: head, then `count` items of the type's
@@ -119,7 +121,7 @@ struct virtio_pvdma_attach {
 	__u8 reserved[7];
 };
 
-/* An item of MAP, UNMAP and RELEASE: granules [first, first + count) */
+/* An item of MAP, UNMAP, RELEASE, PREFETCH: granules [first, first + count) */
 struct virtio_pvdma_range {
 	__le64 first;
 	__le32 count; /* > 0 */

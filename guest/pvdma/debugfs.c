@@ -17,14 +17,16 @@
 static struct dentry *pvdma_debugfs_root;
 
 static const char *const pvdma_counter_names[PVDMA_NR_COUNTERS] = {
-	"maps",	   "unmaps",	    "sg_maps",	"sg_unmaps",
-	"allocs",  "frees",	    "hits",	"misses",
-	"bounces", "bounced_bytes", "failures", "unmap_failures",
+	"maps",		  "mapped_bytes", "unmaps",	   "sg_maps",
+	"sg_unmaps",	  "allocs",	  "frees",	   "hits",
+	"misses",	  "bounces",	  "bounced_bytes", "failures",
+	"unmap_failures",
 };
 
 static const char *const pvdma_traffic_names[PVDMA_NR_TRAFFIC] = {
-	"requests",	"map_requests", "unmap_requests", "failed_requests",
-	"waits",	"wait_ns",	"timeouts",	  "refused_requests",
+	"requests",	     "map_requests",	"unmap_requests",
+	"prefetch_requests", "failed_requests", "waits",
+	"wait_ns",	     "timeouts",	"refused_requests",
 	"late_answers",
 };
 

@@ -8,7 +8,8 @@
  * the device's mask does not reach); hold its granules and have the missing
  * ones mapped (batch.c, track.c); hand out the address. Where that fails for
  * want of room or of a host that answers, it is tried once more, with copies of
- * what is not mapped as long as reserve.c's memory lasts. Anything that fails
+ * what is not mapped as long as reserve.c's memory lasts. What is small is copied
+ * there without asking, and a hint tells the host to map it when it has time. Anything that fails
  * on the way gives back all that was taken, and the driver sees the DMA API's
  * own error.
  *
@@ -18,10 +19,18 @@
  */
 #include <linux/dma-map-ops.h>
 #include <linux/scatterlist.h>
+#include <linux/virtio_config.h>
 
 #include "compat/dma.h"
 #include "pvdma.h"
 #include "trace.h"
+
+/* What may be copied that the device reaches */
+enum pvdma_copy {
+	PVDMA_COPY_NOTHING,
+	PVDMA_COPY_WISHED, /* what is not mapped, to save a wait */
+	PVDMA_COPY_NEEDED, /* what is not mapped, since it can't be */
+};
 
 static bool pvdma_reaches(struct device *dev, u64 addr, size_t size)
 {
@@ -69,24 +78,26 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 		return false;
 	trace_pvdma_bounce(&ep->pdev->dev, phys, copy, size);
 	*addr = copy;
+	if (virtio_has_feature(ep->pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
+		pvdma_request_hint(ep->pv, ep->number, first, last);
 	return true;
 }
 
 /*
- * The address for @phys under the device's mask: its own, or that of a copy;
- * @copy: also of what is reached and not mapped. May need memory: preemption
- * must not be off because of @b.
+ * The address for @phys under the device's mask: its own, or that of a copy.
+ * May need memory: preemption must not be off because of @b.
  */
 static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		       phys_addr_t phys, size_t size, unsigned long attrs,
-		       bool copy, dma_addr_t *addr)
+		       enum pvdma_copy copy, dma_addr_t *addr)
 {
 	struct device *dev = &ep->pdev->dev;
 	int err;
 
 	*addr = phys;
 	if (likely(pvdma_reaches(dev, phys, size))) {
-		if (unlikely(copy) && !pvdma_place_copy(ep, phys, size, addr))
+		if (unlikely(copy) && !pvdma_place_copy(ep, phys, size, addr) &&
+		    copy == PVDMA_COPY_NEEDED)
 			return -ENOMEM;
 		return 0;
 	}
@@ -104,13 +115,55 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	return 0;
 }
 
-/* After @err: is it worth to try again, with copies? */
-static bool pvdma_may_copy(struct pvdma_endpoint *ep, unsigned long attrs,
-			   int err)
+/*
+ * @b is to ask for something, and not sent yet: is it worth more to copy that,
+ * @bytes at most, and let the host map it when it has the time? What is copied
+ * so is a small share of what is mapped (throttle.h).
+ */
+static bool pvdma_wishes_copy(struct pvdma_endpoint *ep,
+			      const struct pvdma_batch *b, size_t bytes,
+			      unsigned long attrs)
 {
-	return (err == -ENOMEM || err == -EIO) && !ep->strict &&
-	       !(attrs & PVDMA_ATTR_NO_BOUNCE) &&
-	       pvdma_bounce_has_spare(ep->pv);
+	struct pvdma_copying *c;
+	unsigned long flags;
+	u64 mapped;
+	bool yes;
+
+	/*
+	 * What a driver means to keep, and sync by itself, is worth to be mapped;
+	 * and of new leaves the host has to be told.
+	 */
+	if (attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC) ||
+	    ep->strict || !pvdma_bounce_has_spare(ep->pv) ||
+	    pvdma_encode_count(b->slot->leaf) ||
+	    !virtio_has_feature(ep->pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
+		return false;
+	bytes = min_t(u64, bytes, (u64)b->misses << ep->pv->track.shift);
+	local_irq_save(flags);
+	c = this_cpu_ptr(ep->copying);
+	mapped = this_cpu_read(ep->counters->mapped_bytes);
+	pvdma_throttle_earn(&c->throttle, mapped - c->seen);
+	c->seen = mapped;
+	yes = pvdma_throttle_spend(&c->throttle, bytes);
+	local_irq_restore(flags);
+	return yes;
+}
+
+/* After @err with @copy: is it worth to try again? Then *@copy is how. */
+static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
+			      int err, enum pvdma_copy *copy)
+{
+	if (attrs & PVDMA_ATTR_NO_BOUNCE)
+		return false;
+	if (err == -EAGAIN) {
+		*copy = PVDMA_COPY_WISHED;
+		return true;
+	}
+	if (ep->strict || *copy == PVDMA_COPY_NEEDED ||
+	    (err != -ENOMEM && err != -EIO) || !pvdma_bounce_has_spare(ep->pv))
+		return false;
+	*copy = PVDMA_COPY_NEEDED;
+	return true;
 }
 
 /* Gives up one segment; @done: the device has been at it. */
@@ -141,11 +194,14 @@ static void pvdma_fail(struct pvdma_endpoint *ep, phys_addr_t phys, size_t size,
 	trace_pvdma_fail(&ep->pdev->dev, phys, size, err);
 }
 
-/* One mapping: all of it, or an error and nothing. */
+/*
+ * One mapping: all of it, or an error and nothing. -EAGAIN: it would have to be
+ * waited for, and a copy be better.
+ */
 static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 			 phys_addr_t phys, size_t size,
 			 enum dma_data_direction dir, unsigned long attrs,
-			 bool copy, dma_addr_t *addr)
+			 enum pvdma_copy copy, dma_addr_t *addr)
 {
 	int err = pvdma_place(ep, b, phys, size, attrs, copy, addr);
 
@@ -154,7 +210,12 @@ static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	err = pvdma_batch_hold(b, *addr, size);
 	if (unlikely(err))
 		goto fail;
-	err = pvdma_batch_end(b);
+	if (b->slot && !copy && pvdma_wishes_copy(ep, b, size, attrs)) {
+		pvdma_batch_cancel(b);
+		err = -EAGAIN;
+	} else {
+		err = pvdma_batch_end(b);
+	}
 	if (likely(!err))
 		return 0;
 	pvdma_track_release(&ep->pv->track, *addr, size);
@@ -172,8 +233,8 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
 	struct pvdma_track *track = &ep->pv->track;
+	enum pvdma_copy copy = PVDMA_COPY_NOTHING;
 	struct pvdma_batch b;
-	bool copy = false;
 	dma_addr_t addr;
 	int err;
 
@@ -182,6 +243,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 		   pvdma_track_hit(track, phys, size))) {
 		pvdma_count(ep, hits, 1);
 		pvdma_count(ep, maps, 1);
+		pvdma_count(ep, mapped_bytes, size);
 		return phys;
 	}
 	pvdma_reach_out(ep);
@@ -191,15 +253,15 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 again:
 	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
 	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
-	pvdma_settle(ep, &b);
+	if (err != -EAGAIN)
+		pvdma_settle(ep, &b);
 	if (likely(!err)) {
 		pvdma_count(ep, maps, 1);
+		pvdma_count(ep, mapped_bytes, size);
 		return addr;
 	}
-	if (!copy && pvdma_may_copy(ep, attrs, err)) {
-		copy = true;
+	if (pvdma_tries_again(ep, attrs, err, &copy))
 		goto again;
-	}
 fail:
 	pvdma_fail(ep, phys, size, err);
 	return DMA_MAPPING_ERROR;
@@ -238,16 +300,16 @@ static dma_addr_t pvdma_map_resource(struct device *dev, phys_addr_t phys,
 #endif
 
 /*
- * A list: all of it, or an error and nothing; then *@at is where it stopped, or
- * NULL.
+ * A list, as above; where it fails, *@at is where it stopped, or NULL.
  */
 static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 			  struct scatterlist *sgl, int nents,
 			  enum dma_data_direction dir, unsigned long attrs,
-			  bool copy, struct scatterlist **at)
+			  enum pvdma_copy copy, struct scatterlist **at)
 {
 	int i, done = 0, tried = 0, err = 0;
 	struct scatterlist *sg;
+	size_t bytes = 0;
 	dma_addr_t addr;
 
 	for_each_sg(sgl, sg, nents, i) {
@@ -266,10 +328,16 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 			goto fail;
 		}
 		done++;
+		bytes += sg->length;
 	}
-	err = pvdma_batch_end(b);
-	if (likely(!err))
+	if (b->slot && !copy && pvdma_wishes_copy(ep, b, bytes, attrs))
+		err = -EAGAIN;
+	else
+		err = pvdma_batch_end(b);
+	if (likely(!err)) {
+		pvdma_count(ep, mapped_bytes, bytes);
 		return 0;
+	}
 fail:
 	*at = sg;
 	pvdma_batch_cancel(b);
@@ -285,9 +353,9 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	enum pvdma_copy copy = PVDMA_COPY_NOTHING;
 	struct scatterlist *sg = sgl;
 	struct pvdma_batch b;
-	bool copy = false;
 	int err = -EINVAL;
 
 	if (unlikely(nents <= 0))
@@ -295,15 +363,14 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 again:
 	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
 	err = pvdma_map_list(ep, &b, sgl, nents, dir, attrs, copy, &sg);
-	pvdma_settle(ep, &b);
+	if (err != -EAGAIN)
+		pvdma_settle(ep, &b);
 	if (likely(!err)) {
 		pvdma_count(ep, sg_maps, 1);
 		return nents;
 	}
-	if (!copy && pvdma_may_copy(ep, attrs, err)) {
-		copy = true;
+	if (pvdma_tries_again(ep, attrs, err, &copy))
 		goto again;
-	}
 fail:
 	pvdma_fail(ep, sg ? sg_phys(sg) : 0, sg ? sg->length : 0, err);
 	return err;

@@ -83,23 +83,24 @@ static struct pvdma_endpoint *
 pvdma_endpoint_new(struct pvdma *pv, struct pci_dev *pdev, u32 number)
 {
 	struct pvdma_endpoint *ep = kzalloc(sizeof(*ep), GFP_KERNEL);
+	int cpu;
 
 	if (!ep)
 		return NULL;
-	ep->counters = alloc_percpu(struct pvdma_counters);
-	if (!ep->counters) {
-		kfree(ep);
-		return NULL;
-	}
 	ep->ops = pvdma_dma_ops;
 	ep->strategy = READ_ONCE(pv->conf.strategy);
 	ep->pv = pv;
 	ep->number = number;
-	if (pvdma_strict_init(ep)) {
+	ep->counters = alloc_percpu(struct pvdma_counters);
+	ep->copying = alloc_percpu(struct pvdma_copying);
+	if (!ep->counters || !ep->copying || pvdma_strict_init(ep)) {
+		free_percpu(ep->copying);
 		free_percpu(ep->counters);
 		kfree(ep);
 		return NULL;
 	}
+	for_each_possible_cpu(cpu)
+		pvdma_throttle_init(&per_cpu_ptr(ep->copying, cpu)->throttle);
 	ep->pdev = pci_dev_get(pdev);
 	kref_init(&ep->ref);
 	INIT_WORK(&ep->unbound_work, pvdma_endpoint_unbound_later);
@@ -113,6 +114,7 @@ static void pvdma_endpoint_free(struct kref *ref)
 
 	pci_dev_put(ep->pdev);
 	pvdma_strict_done(ep);
+	free_percpu(ep->copying);
 	free_percpu(ep->counters);
 	kfree(ep);
 }
@@ -210,7 +212,7 @@ static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 {
 	/* the driver has yet to say its mask; bounce.c keeps to it */
 	int err =
-		pvdma_request_attach(ep->pv, ep->number, U64_MAX, ep->strategy);
+		pvdma_session_attach(ep->pv, ep->number, U64_MAX, ep->strategy);
 
 	trace_pvdma_attach(&ep->pdev->dev, ep->number, err);
 	ep->attached = !err;
@@ -239,7 +241,7 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 	/* while what was mapped by its requests can still be unmapped */
 	ep->attached = false;
 	pvdma_reserve_close(ep->pv);
-	err = pvdma_request_detach(ep->pv, ep->number);
+	err = pvdma_session_detach(ep->pv, ep->number);
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
 }
 

@@ -4,7 +4,7 @@
  *
  * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
  * request.c, the virtqueue; its way back, where the host has a part in it:
- * strict.c, unmap.c, request.c. Around them: virtio.c (the device's life),
+ * strict.c, unmap.c, request.c. Around them: virtio.c and session.c (the device's life),
  * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
  * since when, and how strict), reserve.c (memory for copies), memory.c,
  * coherent.c, sysfs.c and debugfs.c.
@@ -34,6 +34,7 @@
 #include "encode.h"
 #include "request.h"
 #include "strategy.h"
+#include "throttle.h"
 #include "track.h"
 #include "unmap.h"
 
@@ -64,7 +65,8 @@ struct pvdma_conf {
 
 /* Counters of one endpoint, per CPU; counted without atomics, so summed late */
 struct pvdma_counters {
-	u64 maps; /* map_page or map_phys that succeeded */
+	u64 maps;	  /* map_page or map_phys that succeeded */
+	u64 mapped_bytes; /* in them, and in lists */
 	u64 unmaps;
 	u64 sg_maps; /* map_sg that succeeded: one a list */
 	u64 sg_unmaps;
@@ -80,11 +82,18 @@ struct pvdma_counters {
 
 #define PVDMA_NR_COUNTERS (sizeof(struct pvdma_counters) / sizeof(u64))
 
+/* What an endpoint may copy on a CPU only to save a wait */
+struct pvdma_copying {
+	struct pvdma_throttle throttle;
+	u64 seen; /* counters.mapped_bytes that it has had its share of */
+};
+
 /* Counters of the device, per CPU */
 struct pvdma_traffic {
 	u64 requests; /* all types */
 	u64 map_requests;
 	u64 unmap_requests;
+	u64 prefetch_requests;
 	u64 failed; /* answered other than OK */
 	u64 waits;  /* answers not there at the first look */
 	u64 wait_ns;
@@ -153,6 +162,7 @@ struct pvdma_endpoint {
 	struct work_struct unbound_work;
 	struct dentry *debugfs;
 	struct pvdma_counters __percpu *counters;
+	struct pvdma_copying __percpu *copying;
 };
 
 extern struct mutex pvdma_lock;
@@ -194,9 +204,12 @@ void pvdma_request_start(struct pvdma *pv);
 void pvdma_request_stop(struct pvdma *pv);
 void pvdma_request_reclaim(struct pvdma *pv);
 void pvdma_request_free(struct pvdma *pv);
-int pvdma_request_init(struct pvdma *pv);
-int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy);
-int pvdma_request_detach(struct pvdma *pv, u32 endpoint);
+void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last);
+
+/* session.c */
+int pvdma_session_init(struct pvdma *pv);
+int pvdma_session_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy);
+int pvdma_session_detach(struct pvdma *pv, u32 endpoint);
 
 /* endpoint.c */
 int pvdma_endpoint_module_init(void);

@@ -19,6 +19,10 @@
  * may yet map what it asks for, it takes holds of its own on these granules,
  * to give them up when the answer comes (DRV-MAP-1).
  *
+ * What nobody waits for is posted: a PREFETCH of what was copied goes with the
+ * next request, or alone if it is the first of a while; there is one of them on
+ * its way at a time, and what comes meanwhile makes up the next one.
+ *
  * Invariants: a slot is on its queue's free list, or held by one caller, or
  * lost; a lost slot becomes free only through the used ring or a reset.
  *
@@ -28,11 +32,11 @@
  */
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
-#include <linux/random.h>
 #include <linux/scatterlist.h>
 #include <linux/timekeeping.h>
 #include <linux/virtio_config.h>
 
+#include "hints.h"
 #include "pvdma.h"
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -72,6 +76,12 @@ struct pvdma_private {
 	struct pvdma_part main;
 };
 
+/* What nobody waits for: one PREFETCH at a time, and what is for the next one */
+struct pvdma_post {
+	struct pvdma_private slot; /* of it, main; in no list */
+	struct pvdma_hints hints;
+};
+
 struct pvdma_queue {
 	raw_spinlock_t lock;
 	struct virtqueue *vq;
@@ -82,6 +92,7 @@ struct pvdma_queue {
 	unsigned int nr_lost;
 	bool scarce; /* slots are held with interrupts off */
 	struct pvdma_private *slots;
+	struct pvdma_post post;
 } ____cacheline_aligned_in_smp;
 
 static struct pvdma_private *pvdma_request_private(struct pvdma_slot *slot)
@@ -170,6 +181,18 @@ static int pvdma_request_add(struct pvdma_queue *q, struct pvdma_part *part)
 }
 
 /* --- the way of one request --- */
+
+static void pvdma_request_note(struct pvdma *pv, const struct pvdma_msg *msg)
+{
+	trace_pvdma_request(pv, msg);
+	this_cpu_inc(pv->traffic->requests);
+	if (msg->head.type == VIRTIO_PVDMA_T_MAP)
+		this_cpu_inc(pv->traffic->map_requests);
+	if (msg->head.type == VIRTIO_PVDMA_T_UNMAP)
+		this_cpu_inc(pv->traffic->unmap_requests);
+	if (msg->head.type == VIRTIO_PVDMA_T_PREFETCH)
+		this_cpu_inc(pv->traffic->prefetch_requests);
+}
 
 /* Is the host back? Only its answers tell. */
 static bool pvdma_request_revive(struct pvdma *pv)
@@ -327,6 +350,45 @@ static int pvdma_request_lose(struct pvdma_private *s)
 	return -EIO;
 }
 
+/* Sends the hints that there are, if the last ones are answered. */
+static void pvdma_request_post(struct pvdma_queue *q)
+{
+	struct pvdma_part *part = &q->post.slot.main;
+
+	if (!q->post.hints.n || part->state == PVDMA_PART_SENT)
+		return;
+	pvdma_hints_encode(&q->post.hints, part->msg);
+	/* no room: they were advice */
+	if (!pvdma_request_add(q, part))
+		pvdma_request_note(q->pv, part->msg);
+}
+
+void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last)
+{
+	unsigned long flags;
+	struct pvdma_queue *q;
+	bool kick = false;
+
+	if (READ_ONCE(pv->stalled))
+		return;
+	q = &pv->queue[raw_smp_processor_id() % pv->nr_queues];
+	raw_spin_lock_irqsave(&q->lock, flags);
+	if (pv->live) {
+		pvdma_request_reap(q);
+		if (!pvdma_hints_add(&q->post.hints, endpoint, first, last)) {
+			pvdma_request_post(q);
+			/* else the last ones are on their way yet: too many */
+			(void)pvdma_hints_add(&q->post.hints, endpoint, first,
+					      last);
+		}
+		pvdma_request_post(q);
+		kick = virtqueue_kick_prepare(q->vq);
+	}
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+	if (kick)
+		virtqueue_notify(q->vq);
+}
+
 /* Sends the parts that have something to say; 0 when they are answered. */
 static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 {
@@ -342,6 +404,7 @@ static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 		err = pvdma_request_add(q, &s->leaf);
 	if (!err)
 		err = pvdma_request_add(q, &s->main);
+	pvdma_request_post(q); /* at no cost: one kick */
 	kick = virtqueue_kick_prepare(q->vq);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 	if (kick)
@@ -354,16 +417,6 @@ static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 		err = err ? err : lost;
 	}
 	return err ? -EIO : 0;
-}
-
-static void pvdma_request_note(struct pvdma *pv, const struct pvdma_msg *msg)
-{
-	trace_pvdma_request(pv, msg);
-	this_cpu_inc(pv->traffic->requests);
-	if (msg->head.type == VIRTIO_PVDMA_T_MAP)
-		this_cpu_inc(pv->traffic->map_requests);
-	if (msg->head.type == VIRTIO_PVDMA_T_UNMAP)
-		this_cpu_inc(pv->traffic->unmap_requests);
 }
 
 static int pvdma_request_judge(struct pvdma_private *s, struct pvdma_part *part)
@@ -415,67 +468,21 @@ int pvdma_request_run(struct pvdma_slot *slot)
 	return pvdma_request_judge(s, &s->main);
 }
 
-/* --- requests that are no mappings --- */
-
-int pvdma_request_init(struct pvdma *pv)
-{
-	struct pvdma_slot *s = pvdma_request_get(pv);
-	int err;
-
-	if (!s)
-		return -EIO;
-	do {
-		pv->nonce = get_random_u64();
-	} while (!pv->nonce);
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_INIT, 0);
-	pvdma_encode_init(s->main, virt_to_phys(&pv->nonce), pv->nonce);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
-	if (err)
-		dev_err(&pv->vdev->dev,
-			"the host refuses to start (see above)\n");
-	return err;
-}
-
-int pvdma_request_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy)
-{
-	struct pvdma_slot *s = pvdma_request_get(pv);
-	int err;
-
-	if (!s)
-		return -EIO;
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_ATTACH, endpoint);
-	pvdma_encode_attach(s->main, mask, strategy);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
-	return err;
-}
-
-int pvdma_request_detach(struct pvdma *pv, u32 endpoint)
-{
-	struct pvdma_slot *s = pvdma_request_get(pv);
-	int err;
-
-	if (!s)
-		return -EIO;
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_DETACH, endpoint);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
-	return err;
-}
-
 /* --- the life of the queues --- */
 
 static int pvdma_request_setup_slots(struct pvdma_queue *q)
 {
 	unsigned int cpus = DIV_ROUND_UP(nr_cpu_ids, q->pv->nr_queues);
-	unsigned int i, room = virtqueue_get_vring_size(q->vq) / 4;
-	struct pvdma_private *s;
+	unsigned int i, size = virtqueue_get_vring_size(q->vq);
+	unsigned int room = (size - min(size, 2u)) / 4;
+	struct pvdma_private *s = &q->post.slot;
 
-	/* two chains of two descriptors each */
+	s->queue = q;
+	s->main.slot = s;
+	s->main.msg = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!s->main.msg)
+		return -ENOMEM;
+	/* two chains of two descriptors each, and one that is posted */
 	q->nr_slots = clamp(3 * cpus + 1, 1u, max(room, 1u));
 	q->scarce = q->nr_slots < 3 * cpus;
 	q->slots = kvcalloc(q->nr_slots, sizeof(*q->slots), GFP_KERNEL);
@@ -575,6 +582,8 @@ void pvdma_request_reclaim(struct pvdma *pv)
 		for (j = 0; q->slots && j < q->nr_slots; j++)
 			if (q->slots[j].lost)
 				pvdma_request_found(&q->slots[j]);
+		q->post.slot.main.state = PVDMA_PART_IDLE;
+		q->post.hints.n = 0;
 		raw_spin_unlock_irqrestore(&q->lock, flags);
 	}
 	WRITE_ONCE(pv->stalled, NULL);
@@ -592,6 +601,7 @@ void pvdma_request_free(struct pvdma *pv)
 			free_page((unsigned long)q->slots[j].main.msg);
 		}
 		kvfree(q->slots);
+		free_page((unsigned long)q->post.slot.main.msg);
 	}
 	kvfree(pv->queue);
 	pv->queue = NULL;

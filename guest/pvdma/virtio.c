@@ -86,7 +86,7 @@ static int pvdma_virtio_start(struct pvdma *pv)
 		return err;
 	virtio_device_ready(pv->vdev);
 	pvdma_request_start(pv);
-	err = pvdma_request_init(pv);
+	err = pvdma_session_init(pv);
 	if (!err)
 		return 0;
 	pvdma_request_stop(pv);
@@ -442,6 +442,7 @@ MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
 
 static const unsigned int pvdma_virtio_features[] = {
 	VIRTIO_PVDMA_F_UNMAP,
+	VIRTIO_PVDMA_F_PREFETCH,
 };
 
 static struct virtio_driver pvdma_virtio_driver = {
