@@ -358,6 +358,7 @@ static int open_vhost(struct agent *agent)
 		close_fd(fd);
 		return log_err_errno(r, "cannot serve vhost-user");
 	}
+	vhost_set_poll(agent->vhost, (uint64_t)config->poll_us * 1000);
 	return 0;
 }
 

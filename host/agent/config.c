@@ -27,8 +27,9 @@
 #include "policy/policy.h"
 #include "strategy.h"
 
-#define QUEUES_MAX 64
-#define RANGES_MAX 4096
+#define QUEUES_MAX  64
+#define RANGES_MAX  4096
+#define POLL_MAX_US 1000000
 
 struct option {
 	const char *key;
@@ -142,6 +143,21 @@ static int set_ahead(struct agent_config *config, const char *value,
 	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
 		return -EINVAL;
 	config->vm.ahead = i == 1;
+	return 0;
+}
+
+static int set_poll(struct agent_config *config, const char *value,
+		    const char **why)
+{
+	uint32_t us;
+	int r = parse_u32(value, &us);
+
+	(void)why;
+	if (r < 0)
+		return r;
+	if (us > POLL_MAX_US)
+		return -ERANGE;
+	config->poll_us = us;
 	return 0;
 }
 
@@ -366,6 +382,9 @@ static const struct option options[] = {
 	  false },
 	{ "ahead", "WHETHER", set_ahead,
 	  "map what is probably asked for next: on (default) or off", false },
+	{ "poll", "MICROSECONDS", set_poll,
+	  "look for requests before waiting for a kick, up to 1000000 (default 200; 0: never)",
+	  false },
 	{ "policy", "NAME", set_policy,
 	  "who is evicted: reuse (default), clock or slru", false },
 	{ "iommu", "SPEC", set_iommu,
@@ -423,6 +442,7 @@ void config_init(struct agent_config *config)
 			.num_queues = 2,
 			.max_ranges = 256,
 		},
+		.poll_us = 200,
 		.iommu = CONFIG_IOMMU_TYPE1,
 		.vhost.fd = -EBADF,
 		.control.fd = -EBADF,

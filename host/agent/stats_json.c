@@ -55,9 +55,10 @@ static const struct counter vm_counters[] = {
 ASSERT_COMPLETE(vm_stats, vm_counters);
 
 static const struct counter vhost_counters[] = {
-	COUNTER(vhost_stats, connections), COUNTER(vhost_stats, messages),
-	COUNTER(vhost_stats, errors),	   COUNTER(vhost_stats, kicks),
-	COUNTER(vhost_stats, requests),	   COUNTER(vhost_stats, broken_queues),
+	COUNTER(vhost_stats, connections),   COUNTER(vhost_stats, messages),
+	COUNTER(vhost_stats, errors),	     COUNTER(vhost_stats, kicks),
+	COUNTER(vhost_stats, polled),	     COUNTER(vhost_stats, requests),
+	COUNTER(vhost_stats, broken_queues),
 };
 ASSERT_COMPLETE(vhost_stats, vhost_counters);
 

@@ -414,6 +414,11 @@ int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
 	return 0;
 }
 
+void vhost_set_poll(struct vhost *vhost, uint64_t ns)
+{
+	vhost->poll_ns = ns;
+}
+
 void vhost_free(struct vhost *vhost)
 {
 	if (!vhost)

@@ -13,6 +13,7 @@
 #include <systemd/sd-event.h>
 
 #include "vhost/message.h"
+#include "vhost/poll.h"
 #include "vhost/regions.h"
 #include "vhost/vhost.h"
 #include "vhost/virtq.h"
@@ -36,7 +37,8 @@ struct queue {
 	bool broken;  /* malformed; latched until the next start */
 	bool running; /* counted in vhost->num_running */
 	sd_event_source *kick_source;
-	sd_event_source *drain_source; /* more to do, after others had a turn */
+	sd_event_source *drain_source; /* another turn, after others had one */
+	struct poll_window window;
 };
 
 struct vhost {
@@ -45,6 +47,7 @@ struct vhost {
 	int listen_fd; /* -EBADF when one connection was handed in */
 	sd_event_source *listen_source;
 	struct vhost_stats stats;
+	uint64_t poll_ns; /* queues' longest window */
 
 	/* The session: all below is fresh for each front-end. */
 	int fd; /* -EBADF: nobody is connected */

@@ -6,6 +6,8 @@
  * it then serves chains until the ring is empty, with kicks suppressed. A guest
  * that refills the ring all the time does not keep the event loop: after one
  * ring's worth of chains the others have a turn, and a deferred source goes on.
+ * Where the next request is likely to come soon (poll.c), kicks stay suppressed
+ * and the deferred source looks for it, between what else there is to do.
  *
  * Owns: the queue's descriptors and event sources, and the position in its
  * ring.
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vhost/backend.h"
@@ -137,33 +140,63 @@ static unsigned int serve_chains(struct queue *q, unsigned int budget,
 	return done;
 }
 
-static void queue_drain(struct queue *q)
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* The ring was empty after @done chains: is it to be looked at again? */
+static bool queue_polls(struct queue *q, unsigned int done)
+{
+	uint64_t now;
+
+	if (q->window.most == 0)
+		return false;
+	now = now_ns();
+	if (done > 0)
+		poll_served(&q->window, now);
+	return poll_goes_on(&q->window, now);
+}
+
+/* Returns how many chains were served. */
+static unsigned int queue_drain(struct queue *q)
 {
 	unsigned int budget = q->ring.size, done = 0;
+	bool again = false;
 	int verdict;
 
 	if (!q->running || !virtq_resolved(&q->ring))
-		return;
+		return 0;
 	do {
 		virtq_suppress_kicks(&q->ring, true);
 		done += serve_chains(q, budget - done, &verdict);
 		if (verdict != VIRTQ_EMPTY)
 			break;
+		again = queue_polls(q, done);
+		if (again)
+			break;
 		virtq_suppress_kicks(&q->ring, false);
 	} while (virtq_pending(&q->ring));
 	if (done > 0 && q->call_fd >= 0 && virtq_wants_call(&q->ring))
 		signal_fd(q->call_fd);
-	if (verdict == VIRTQ_OK)
+	if (verdict == VIRTQ_OK || again)
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_ONESHOT);
 	else if (verdict != VIRTQ_EMPTY)
 		queue_break(q, verdict);
+	return done;
 }
 
 static int on_drain(sd_event_source *s, void *userdata)
 {
+	struct queue *q = userdata;
+
 	(void)s;
-	queue_drain(userdata);
+	if (queue_drain(q) > 0)
+		q->vhost->stats.polled++;
 	return 0;
 }
 
@@ -186,7 +219,9 @@ static int on_kick(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 		return 0;
 	}
 	q->vhost->stats.kicks++;
-	queue_drain(q);
+	if (q->window.most > 0)
+		poll_kicked(&q->window, now_ns());
+	(void)queue_drain(q);
 	return 0;
 }
 
@@ -245,6 +280,7 @@ int queue_start(struct queue *q, int kick_fd)
 	q->kick_fd = kick_fd;
 	if (!q->started) {
 		virtq_load_used(&q->ring);
+		poll_init(&q->window, q->vhost->poll_ns);
 		q->started = true;
 		q->broken = false;
 	}

@@ -16,6 +16,7 @@ struct vhost_stats {
 	uint64_t messages;
 	uint64_t errors;	/* messages refused */
 	uint64_t kicks;		/* eventfd wake-ups */
+	uint64_t polled;	/* times that requests were found without */
 	uint64_t requests;	/* chains popped */
 	uint64_t broken_queues; /* queues stopped as malformed */
 };
@@ -27,6 +28,12 @@ struct vhost_stats {
 int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
 	      uint16_t num_queues, struct vhost **ret);
 void vhost_free(struct vhost *vhost);
+
+/*
+ * How long a queue is looked at after a request, at most, before it waits for a
+ * kick; 0, as it is at first: not at all. For queues that start afterwards.
+ */
+void vhost_set_poll(struct vhost *vhost, uint64_t ns);
 
 /* Sends the configuration change message (BACKEND_CONFIG_CHANGE_MSG). */
 void vhost_config_changed(struct vhost *vhost);
