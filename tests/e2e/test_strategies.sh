@@ -14,13 +14,14 @@ EDU=$(bed_bdf edu) GUEST_EDU=$(guest_bdf 0) GUEST_NVME=$(guest_bdf 0)
 SAID=$E2E_RUN/edudma
 
 # life GUEST "PVDMA PARAMETERS" "EDUDMA PARAMETERS" [COMMAND]: a life of both modules; what
-# edudma says goes to $SAID; what is "blocked" faults in the IOMMU. The
+# edudma says goes to $SAID; what is "blocked" faults in the IOMMU. Nothing is
+# copied: what is judged is where the memory itself is mapped. The
 # command runs before the modules go.
 life() {
 	local before blocked faults
 
 	before=$(vtd_faults "$EDU")
-	g "$1" "pvdma_load $2; dmesg -c > /dev/null; load edudma $3
+	g "$1" "pvdma_load bounce_kb=0 $2; dmesg -c > /dev/null; load edudma $3
 		dmesg | sed -n 's/.*edudma: //p'; ${4:-:}
 		rmmod edudma; wait_for 30 rmmod pvdma" > "$SAID"
 	cat "$SAID"

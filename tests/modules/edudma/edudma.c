@@ -17,6 +17,8 @@
  *	twice	maps one page two times, and lets the device do nothing
  *	batch	gives up four pages; writes after the first and the last
  *	stream	maps and gives up 3072 pages, and counts those that are mapped
+ *	copies	maps 256 pages to use them all at once: some may be copies, which
+ *		are to carry what the device writes and reads all the same
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
@@ -26,6 +28,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/slab.h>
 
 #define REG_ID	      0x00
 #define REG_DMA_SRC   0x80
@@ -44,7 +47,7 @@
 
 static char *what = "basic";
 module_param(what, charp, 0444);
-MODULE_PARM_DESC(what, "basic, twice, batch or stream");
+MODULE_PARM_DESC(what, "basic, twice, batch, stream or copies");
 
 static unsigned int wait_ms = 100;
 module_param(wait_ms, uint, 0444);
@@ -60,23 +63,29 @@ struct edu {
 	u8 *area; /* mapped and unmapped; stays allocated */
 };
 
-/* The device writes zeroes to @addr, where the memory is @p: is it there? */
-static bool reaches(struct edu *edu, u8 *p, dma_addr_t addr)
+/* A transfer of BYTES; waits for its end. */
+static void transfer(struct edu *edu, u64 from, u64 to, u32 command)
 {
 	unsigned int i;
 
-	memset(p, 0x5a, BYTES);
-	writeq(DEVICE_BUFFER, edu->bar + REG_DMA_SRC);
-	writeq(addr, edu->bar + REG_DMA_DST);
+	writeq(from, edu->bar + REG_DMA_SRC);
+	writeq(to, edu->bar + REG_DMA_DST);
 	writeq(BYTES, edu->bar + REG_DMA_COUNT);
-	writeq(CMD_TO_MEMORY | CMD_START, edu->bar + REG_DMA_CMD);
+	writeq(command | CMD_START, edu->bar + REG_DMA_CMD);
 	for (i = 0; i < WAIT_MS; i++) {
 		if (!(readl(edu->bar + REG_DMA_CMD) & CMD_START))
-			return memchr_inv(p, 0x5a, BYTES);
+			return;
 		usleep_range(1000, 1500);
 	}
 	pr_err("edudma: the transfer does not end\n");
-	return false;
+}
+
+/* The device writes zeroes to @addr, where the memory is @p: is it there? */
+static bool reaches(struct edu *edu, u8 *p, dma_addr_t addr)
+{
+	memset(p, 0x5a, BYTES);
+	transfer(edu, DEVICE_BUFFER, addr, CMD_TO_MEMORY);
+	return memchr_inv(p, 0x5a, BYTES);
 }
 
 static void say(struct edu *edu, const char *stage, void *p)
@@ -270,6 +279,80 @@ static void run_stream(struct edu *edu)
 		__free_pages(areas[i], AREA_ORDER);
 }
 
+#define COPIES (1 << AREA_ORDER)
+
+/*
+ * What is at @p, mapped in both directions at @addr, is given to the device, which
+ * keeps it; then other bytes are there, and the device writes back what it
+ * has. A part of the page is synced, and no byte beside it may change.
+ */
+static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
+{
+	bool right;
+
+	memset(p, 0x11, SZ_4K);
+	memset(p + SZ_1K, 0x77, BYTES);
+	dma_sync_single_for_device(edu->dev, addr + SZ_1K, BYTES,
+				   DMA_BIDIRECTIONAL);
+	transfer(edu, addr + SZ_1K, DEVICE_BUFFER, 0);
+	transfer(edu, DEVICE_BUFFER, addr + SZ_2K, CMD_TO_MEMORY);
+	dma_sync_single_for_cpu(edu->dev, addr + SZ_2K, BYTES,
+				DMA_BIDIRECTIONAL);
+	right = !memchr_inv(p + SZ_2K, 0x77, BYTES) &&
+		!memchr_inv(p + SZ_2K + BYTES, 0x11, BYTES) &&
+		!memchr_inv(p, 0x11, SZ_1K);
+	/* for the next ones: zeroes */
+	memset(p, 0, SZ_4K);
+	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
+	transfer(edu, addr, DEVICE_BUFFER, 0);
+	return right;
+}
+
+/* What the device writes to a copy is in the memory after its unmap. */
+static bool comes_back(struct edu *edu, u8 *p, dma_addr_t addr)
+{
+	memset(p, 0x5a, SZ_4K);
+	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
+	transfer(edu, DEVICE_BUFFER, addr + SZ_4K - BYTES, CMD_TO_MEMORY);
+	dma_unmap_single(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
+	return !memchr_inv(p + SZ_4K - BYTES, 0, BYTES) &&
+	       !memchr_inv(p, 0x5a, SZ_4K - BYTES);
+}
+
+static void check_copies(struct edu *edu)
+{
+	unsigned int i, direct = 0, copied = 0, failed = 0, wrong = 0;
+	dma_addr_t *addr = kcalloc(COPIES, sizeof(*addr), GFP_KERNEL);
+	u8 *p;
+
+	if (!addr) {
+		pr_err("edudma: no memory\n");
+		return;
+	}
+	for (i = 0; i < COPIES; i++) {
+		p = edu->area + i * SZ_4K;
+		addr[i] = dma_map_single(edu->dev, p, SZ_4K, DMA_BIDIRECTIONAL);
+		if (dma_mapping_error(edu->dev, addr[i]))
+			failed++;
+		else if (addr[i] == virt_to_phys(p))
+			direct++;
+		else
+			copied++;
+	}
+	for (i = 0; i < COPIES; i++) {
+		p = edu->area + i * SZ_4K;
+		if (dma_mapping_error(edu->dev, addr[i]))
+			continue;
+		wrong += !carries(edu, p, addr[i]);
+		wrong += !comes_back(edu, p, addr[i]);
+	}
+	kfree(addr);
+	pr_info("edudma: copies-direct: %u\n", direct);
+	pr_info("edudma: copies-copied: %u\n", copied);
+	pr_info("edudma: copies-failed: %u\n", failed);
+	pr_info("edudma: copies-wrong: %u\n", wrong);
+}
+
 static void run(struct edu *edu)
 {
 	msleep(settle_ms);
@@ -277,6 +360,8 @@ static void run(struct edu *edu)
 		run_stream(edu);
 	} else if (!strcmp(what, "batch")) {
 		check_batch(edu);
+	} else if (!strcmp(what, "copies")) {
+		check_copies(edu);
 	} else if (!strcmp(what, "twice")) {
 		dma_addr_t a = map(edu, edu->area, SZ_4K);
 		dma_addr_t b = map(edu, edu->area, SZ_4K);
