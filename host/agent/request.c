@@ -175,7 +175,7 @@ static int request_map(struct vm *vm, struct request *req)
 	const struct granules *ranges = vm->sorted;
 	uint64_t pos = 0, bytes = 0;
 	struct plan plan;
-	bool missed;
+	bool waited = false;
 	size_t n;
 	int r;
 
@@ -194,8 +194,10 @@ static int request_map(struct vm *vm, struct request *req)
 		plan_note_misses(vm, &plan);
 
 	/* Room in the quota: picks victims and unmaps them. */
-	if (r == 0)
+	if (r == 0) {
+		waited = quota_missing(&vm->root->quota, plan.bytes) > 0;
 		r = reclaim_room(vm, plan.bytes, plan.pieces, ranges, n);
+	}
 
 	/* Charge and map; one IOMMU mapping an extent. */
 	if (r == 0) {
@@ -208,10 +210,11 @@ static int request_map(struct vm *vm, struct request *req)
 		plan_abandon(vm, &plan);
 		return r;
 	}
-	missed = plan.granules > 0;
 	map_commit(vm, req, &plan, ranges, n);
-	if (missed)
+	if (plan.granules > 0) {
+		headroom_missed(vm, plan.bytes, waited);
 		ahead_missed(vm, req->endpoint, ranges, n);
+	}
 	return 0;
 }
 

@@ -433,6 +433,7 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 		return 0;
 	enforce_begin(vm, usec);
 	quota_set_limit(&vm->root->quota, bytes);
+	headroom_forget(vm);
 	mode_retry(vm);
 	if (vm_work(vm))
 		vm_notify_work(vm);
@@ -450,7 +451,8 @@ int vm_set_quota(struct vm *vm, uint64_t bytes)
 bool vm_work(struct vm *vm)
 {
 	/* What only a direct mapping had goes before what drivers want. */
-	return mode_work(vm) || enforce_work(vm) || ahead_work(vm);
+	return mode_work(vm) || enforce_work(vm) || headroom_work(vm) ||
+	       ahead_work(vm);
 }
 
 bool vm_look(struct vm *vm)

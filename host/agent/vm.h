@@ -68,14 +68,15 @@ struct vm_notify {
 };
 
 struct vm_stats {
-	uint64_t requests;	  /* all requests */
-	uint64_t map_requests;	  /* MAP requests */
-	uint64_t map_granules;	  /* granules that MAPs newly mapped */
-	uint64_t map_present;	  /* granules asked for, mapped already */
-	uint64_t failed_requests; /* answered other than OK */
-	uint64_t failed_quota;	  /* of those, QUOTA */
-	uint64_t failed_limit;	  /* of those, LIMIT */
-	uint64_t evictions;	  /* extents evicted for room */
+	uint64_t requests;	       /* all requests */
+	uint64_t map_requests;	       /* MAP requests */
+	uint64_t map_granules;	       /* granules that MAPs newly mapped */
+	uint64_t map_present;	       /* granules asked for, mapped already */
+	uint64_t failed_requests;      /* answered other than OK */
+	uint64_t failed_quota;	       /* of those, QUOTA */
+	uint64_t failed_limit;	       /* of those, LIMIT */
+	uint64_t map_waited_evictions; /* MAPs that waited for others to go */
+	uint64_t evictions;	       /* extents evicted for room */
 	uint64_t evicted_bytes;
 	uint64_t evict_busy;  /* candidates that were held */
 	uint64_t revocations; /* extents taken while held (enforce=revoke) */

@@ -13,6 +13,7 @@
 #include "host/agent/ahead.h"
 #include "host/agent/decode.h"
 #include "host/agent/enforce.h"
+#include "host/agent/headroom.h"
 #include "host/agent/ledger.h"
 #include "host/agent/mode.h"
 #include "host/agent/policy/policy.h"
@@ -41,6 +42,7 @@ struct vm_root {
 	struct mode_root mode;
 	struct enforce_root enforce;
 	struct ahead ahead;
+	struct headroom headroom;
 	struct policy_root policy;
 	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
 	struct vm_stats stats; /* only what counts up */
