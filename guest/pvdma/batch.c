@@ -44,6 +44,9 @@ int pvdma_batch_flush(struct pvdma_batch *b)
 
 	if (!b->slot)
 		return 0;
+	/* a new leaf is to be known to be registered */
+	b->slot->patience_us =
+		pvdma_encode_count(b->slot->leaf) ? 0 : b->patience_us;
 	err = pvdma_request_run(b->slot);
 	if (!err)
 		pvdma_batch_note_leaves(b);

@@ -17,10 +17,11 @@ struct pvdma_batch {
 	struct pvdma_track *track;
 	struct pvdma_slot *slot; /* NULL while nothing is missing */
 	u32 endpoint;
-	gfp_t gfp;  /* for leaves */
-	u32 hits;   /* granules found mapped */
-	u32 misses; /* granules asked for */
-	bool every; /* ask for all, mapped or not (single-use) */
+	gfp_t gfp;	 /* for leaves */
+	u32 hits;	 /* granules found mapped */
+	u32 misses;	 /* granules asked for */
+	bool every;	 /* ask for all, mapped or not (single-use) */
+	u32 patience_us; /* of its requests: see struct pvdma_slot */
 };
 
 static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,
@@ -48,7 +49,8 @@ int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size);
 
 /*
  * Has everything mapped that was noted so far; preemption is on afterwards.
- * 0, or the error of the request; then the caller gives up all its holds.
+ * 0, or the error of the request (-EAGAIN: it was not waited for); then the
+ * caller gives up all its holds.
  */
 int pvdma_batch_flush(struct pvdma_batch *b);
 

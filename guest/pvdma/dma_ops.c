@@ -115,6 +115,15 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	return 0;
 }
 
+/* May what is mapped with @attrs be copied, where that saves a wait? */
+static bool pvdma_copyable(struct pvdma_endpoint *ep, unsigned long attrs)
+{
+	/* what a driver means to keep, and sync by itself, is worth a mapping */
+	return !ep->strict &&
+	       !(attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC)) &&
+	       pvdma_bounce_has_spare(ep->pv);
+}
+
 /*
  * @b is to ask for something, and not sent yet: is it worth more to copy that,
  * @bytes at most, and let the host map it when it has the time? What is copied
@@ -129,13 +138,8 @@ static bool pvdma_wishes_copy(struct pvdma_endpoint *ep,
 	u64 mapped;
 	bool yes;
 
-	/*
-	 * What a driver means to keep, and sync by itself, is worth to be mapped;
-	 * and of new leaves the host has to be told.
-	 */
-	if (attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC) ||
-	    ep->strict || !pvdma_bounce_has_spare(ep->pv) ||
-	    pvdma_encode_count(b->slot->leaf) ||
+	/* of new leaves the host has to be told, and that is waited for */
+	if (!pvdma_copyable(ep, attrs) || pvdma_encode_count(b->slot->leaf) ||
 	    !virtio_has_feature(ep->pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
 		return false;
 	bytes = min_t(u64, bytes, (u64)b->misses << ep->pv->track.shift);
@@ -252,6 +256,8 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 		goto fail;
 again:
 	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
+	if (!copy && pvdma_copyable(ep, attrs))
+		b.patience_us = pvdma_reserve_patience(ep->pv);
 	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);
@@ -362,6 +368,8 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		goto fail;
 again:
 	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
+	if (!copy && pvdma_copyable(ep, attrs))
+		b.patience_us = pvdma_reserve_patience(ep->pv);
 	err = pvdma_map_list(ep, &b, sgl, nents, dir, attrs, copy, &sg);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);

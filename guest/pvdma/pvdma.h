@@ -97,6 +97,7 @@ struct pvdma_traffic {
 	u64 failed; /* answered other than OK */
 	u64 waits;  /* answers not there at the first look */
 	u64 wait_ns;
+	u64 left;     /* requests not waited for: a copy did it */
 	u64 timeouts; /* requests given up */
 	u64 refused;  /* not sent: the device did not answer before */
 	u64 late;     /* answers that came after the time-out */
@@ -259,6 +260,7 @@ void pvdma_bounce_free(struct pvdma *pv);
 void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
 
 /* reserve.c */
+u32 pvdma_reserve_patience(struct pvdma *pv);
 void pvdma_reserve_open(struct pvdma *pv);
 void pvdma_reserve_close(struct pvdma *pv);
 

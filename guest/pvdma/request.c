@@ -238,6 +238,7 @@ struct pvdma_slot *pvdma_request_get(struct pvdma *pv)
 		if (live && s) {
 			list_del(&s->node);
 			s->owned = true;
+			s->slot.patience_us = 0;
 			s->flags = flags;
 			q->busy++;
 			if (q->scarce)
@@ -289,11 +290,16 @@ static bool pvdma_request_answered(const struct pvdma_private *s)
 	return smp_load_acquire(&s->main.state) != PVDMA_PART_SENT;
 }
 
-/* True if nothing of the slot is the host's any more. */
-static bool pvdma_request_wait(struct pvdma_private *s)
+/*
+ * 0 when nothing of the slot is the host's any more; -EIO if that is not to be
+ * expected, -EAGAIN if whoever asked has something better to do. Of those there
+ * is one on a queue at a time, so that slots do not run out.
+ */
+static int pvdma_request_wait(struct pvdma_private *s)
 {
+	u64 patience = (u64)s->slot.patience_us * NSEC_PER_USEC;
+	u64 start = 0, deadline = 0, now;
 	struct pvdma_queue *q = s->queue;
-	u64 start = 0, deadline = 0;
 	unsigned long flags;
 
 	for (;;) {
@@ -303,24 +309,28 @@ static bool pvdma_request_wait(struct pvdma_private *s)
 		}
 		if (pvdma_request_answered(s))
 			break;
+		now = ktime_get_mono_fast_ns();
 		if (!deadline) {
-			start = ktime_get_mono_fast_ns();
+			start = now;
 			deadline = pvdma_request_deadline();
 			this_cpu_inc(q->pv->traffic->waits);
 		} else if (unlikely(virtqueue_is_broken(q->vq)) ||
-			   ktime_get_mono_fast_ns() > deadline) {
-			return false;
+			   now > deadline) {
+			return -EIO;
+		} else if (patience && now - start > patience &&
+			   !READ_ONCE(q->nr_lost)) {
+			return -EAGAIN;
 		}
 		cpu_relax();
 	}
 	if (deadline)
 		this_cpu_add(q->pv->traffic->wait_ns,
 			     ktime_get_mono_fast_ns() - start);
-	return true;
+	return 0;
 }
 
-/* The wait is over without an answer: leave the slot to the host. */
-static int pvdma_request_lose(struct pvdma_private *s)
+/* The wait is over with @err and no answer: leave the slot to the host. */
+static int pvdma_request_lose(struct pvdma_private *s, int err)
 {
 	struct pvdma_queue *q = s->queue;
 	struct pvdma *pv = q->pv;
@@ -339,10 +349,16 @@ static int pvdma_request_lose(struct pvdma_private *s)
 		pvdma_request_holds(s, true);
 		s->more_holds = true;
 	}
-	first = !READ_ONCE(pv->stalled);
-	WRITE_ONCE(pv->stalled, q);
+	if (err != -EAGAIN) {
+		first = !READ_ONCE(pv->stalled);
+		WRITE_ONCE(pv->stalled, q);
+	}
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 
+	if (err == -EAGAIN) {
+		this_cpu_inc(pv->traffic->left);
+		return err;
+	}
 	this_cpu_inc(pv->traffic->timeouts);
 	if (first)
 		dev_err(&pv->vdev->dev,
@@ -394,8 +410,8 @@ static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 {
 	struct pvdma_queue *q = s->queue;
 	unsigned long flags;
+	int err = 0, wait;
 	bool kick;
-	int err = 0;
 
 	s->leaf.state = PVDMA_PART_IDLE;
 	s->main.state = PVDMA_PART_IDLE;
@@ -411,12 +427,10 @@ static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 		virtqueue_notify(q->vq);
 
 	/* a part may be out even where the other one found no room */
-	if (!pvdma_request_wait(s)) {
-		int lost = pvdma_request_lose(s);
-
-		err = err ? err : lost;
-	}
-	return err ? -EIO : 0;
+	wait = pvdma_request_wait(s);
+	if (wait)
+		wait = pvdma_request_lose(s, wait);
+	return err ? -EIO : wait;
 }
 
 static int pvdma_request_judge(struct pvdma_private *s, struct pvdma_part *part)

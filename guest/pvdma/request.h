@@ -18,8 +18,9 @@ struct pvdma;
 struct pvdma_slot {
 	struct pvdma_msg *main;
 	struct pvdma_msg *leaf;
-	u16 max_items;	/* of main */
-	u16 max_leaves; /* of leaf */
+	u16 max_items;	 /* of main */
+	u16 max_leaves;	 /* of leaf */
+	u32 patience_us; /* wait no longer, if it can be helped; 0: do wait */
 };
 
 /*
@@ -31,9 +32,10 @@ struct pvdma_slot *pvdma_request_get(struct pvdma *pv);
 
 /*
  * Sends what is in the slot, with one kick, and waits for the answer, for the
- * time of parameter timeout_ms at most. 0, or -EINVAL, -ENOMEM, -EIO. After a
- * time-out the messages belong to the host and must not be looked at; the
- * slot is put back all the same.
+ * time of parameter timeout_ms at most. 0, or -EINVAL, -ENOMEM, -EIO; -EAGAIN
+ * when the slot's patience is over. After a time-out, and after that, the
+ * messages belong to the host and must not be looked at; the slot is put back
+ * all the same.
  */
 int pvdma_request_run(struct pvdma_slot *slot);
 void pvdma_request_put(struct pvdma_slot *slot);

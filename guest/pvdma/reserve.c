@@ -30,6 +30,12 @@ MODULE_PARM_DESC(
 	bounce_kb,
 	"KiB of the quota that are kept mapped for copies (-1: 1/16, at most 1024; 0: none)");
 
+static unsigned int copy_after_us = 2000;
+module_param(copy_after_us, uint, 0644);
+MODULE_PARM_DESC(
+	copy_after_us,
+	"microseconds after which a mapping that waits for the host is copied instead (0: never)");
+
 #define PVDMA_RESERVE_SHARE 16	   /* of the quota */
 #define PVDMA_RESERVE_MOST  4	   /* never more than one such part of it */
 #define PVDMA_RESERVE_AUTO  SZ_1M  /* at most, unless asked for */
@@ -94,6 +100,12 @@ void pvdma_reserve_open(struct pvdma *pv)
 			&pv->vdev->dev,
 			"%llu of %llu KiB are mapped for copies: what finds no room in the quota may fail\n",
 			done >> 10, bytes >> 10);
+}
+
+/* How long to wait for a mapping that could be copied; 0: as long as it takes. */
+u32 pvdma_reserve_patience(struct pvdma *pv)
+{
+	return pvdma_bounce_has_spare(pv) ? READ_ONCE(copy_after_us) : 0;
 }
 
 /* Gives up what is idle, unless somebody is left to use it. */

@@ -15,7 +15,7 @@ from lib.vhost_user import Guest, MIB
 
 VM_COUNTERS = {
     "requests", "map_requests", "map_granules", "map_present", "failed_requests", "failed_quota",
-    "failed_limit", "evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
+    "failed_limit", "evictions", "map_waited_evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
     "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "leaves", "quota", "resets",
     "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
 
