@@ -43,6 +43,7 @@ static bool find_shape(uint8_t type, uint16_t max_ranges, struct shape *ret)
 	case VIRTIO_PVDMA_T_MAP:
 	case VIRTIO_PVDMA_T_UNMAP:
 	case VIRTIO_PVDMA_T_RELEASE:
+	case VIRTIO_PVDMA_T_PREFETCH:
 		*ret = (struct shape){ sizeof(struct virtio_pvdma_range), 1,
 				       max_ranges, true };
 		return true;

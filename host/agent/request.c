@@ -293,6 +293,20 @@ static int request_release(struct vm *vm, const struct request *req)
 	return 0;
 }
 
+/* Nobody waits for what becomes of it. */
+static int request_prefetch(struct vm *vm, const struct request *req)
+{
+	size_t n;
+	int r;
+
+	r = endpoints_check(vm, req->endpoint);
+	if (r != 0)
+		return r;
+	n = sort_ranges(vm, req);
+	prefetch_hinted(vm, req->endpoint, vm->sorted, n);
+	return 0;
+}
+
 /* Leaves before the one that fails stay registered. */
 static int request_leaf(struct vm *vm, struct request *req)
 {
@@ -323,6 +337,9 @@ static int dispatch(struct vm *vm, struct request *req)
 	if (req->type == VIRTIO_PVDMA_T_RELEASE &&
 	    !negotiated(vm, VIRTIO_PVDMA_F_RELEASE))
 		return VERDICT_UNSUPP;
+	if (req->type == VIRTIO_PVDMA_T_PREFETCH &&
+	    !negotiated(vm, VIRTIO_PVDMA_F_PREFETCH))
+		return VERDICT_UNSUPP;
 	if (req->type == VIRTIO_PVDMA_T_INIT)
 		return vm_init(vm, &req->init);
 	if (!vm->root->inited)
@@ -339,6 +356,8 @@ static int dispatch(struct vm *vm, struct request *req)
 		return request_map(vm, req);
 	case VIRTIO_PVDMA_T_UNMAP:
 		return request_unmap(vm, req);
+	case VIRTIO_PVDMA_T_PREFETCH:
+		return request_prefetch(vm, req);
 	default:
 		return request_release(vm, req);
 	}

@@ -263,6 +263,7 @@ static int forget(struct vm *vm)
 	vm->root->reset_seen = 0;
 	endpoints_forget(vm);
 	ahead_forget(vm);
+	prefetch_forget(vm);
 	table_set_writable(vm->table, false);
 	table_forget(vm->table);
 	mode_update(vm);
@@ -419,7 +420,8 @@ uint64_t vm_features(const struct vm *vm)
 {
 	(void)vm; /* all VMs have the same so far */
 	return (uint64_t)1 << VIRTIO_PVDMA_F_UNMAP |
-	       (uint64_t)1 << VIRTIO_PVDMA_F_RELEASE;
+	       (uint64_t)1 << VIRTIO_PVDMA_F_RELEASE |
+	       (uint64_t)1 << VIRTIO_PVDMA_F_PREFETCH;
 }
 
 void vm_set_features(struct vm *vm, uint64_t features)
@@ -452,6 +454,7 @@ bool vm_work(struct vm *vm)
 {
 	/* What only a direct mapping had goes before what drivers want. */
 	return mode_work(vm) || enforce_work(vm) || headroom_work(vm) ||
+	       prefetch_work(vm) ||
 	       ahead_work(vm);
 }
 

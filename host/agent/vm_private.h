@@ -3,7 +3,7 @@
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
  * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
- * layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
+ * ahead.c, prefetch.c, layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
  * in the state's arena; the rest is configuration, or follows from the root
  * and from what the VMM announces.
  */
@@ -17,6 +17,7 @@
 #include "host/agent/ledger.h"
 #include "host/agent/mode.h"
 #include "host/agent/policy/policy.h"
+#include "host/agent/prefetch.h"
 #include "host/agent/price.h"
 #include "host/agent/quota.h"
 #include "host/agent/table.h"
@@ -43,6 +44,7 @@ struct vm_root {
 	struct enforce_root enforce;
 	struct ahead ahead;
 	struct headroom headroom;
+	struct prefetch prefetch;
 	struct policy_root policy;
 	struct vm_endpoint endpoints[VM_ENDPOINTS_MAX];
 	struct vm_stats stats; /* only what counts up */

@@ -70,7 +70,7 @@ static uint32_t get32(struct input *in)
 static void do_ranges(struct input *in)
 {
 	struct virtio_pvdma_range ranges[MAX_RANGES];
-	uint8_t type = (uint8_t)(VIRTIO_PVDMA_T_MAP + get8(in) % 3);
+	uint8_t type = (uint8_t)(VIRTIO_PVDMA_T_MAP + get8(in) % 4);
 	uint32_t endpoint = get8(in) % 3;
 	uint16_t n = (uint16_t)(1 + get8(in) % MAX_RANGES);
 

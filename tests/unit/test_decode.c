@@ -136,7 +136,7 @@ static void test_length(void **state)
 		{ VIRTIO_PVDMA_T_INIT, 24 },   { VIRTIO_PVDMA_T_LEAF, 16 },
 		{ VIRTIO_PVDMA_T_ATTACH, 16 }, { VIRTIO_PVDMA_T_MAP, 16 },
 		{ VIRTIO_PVDMA_T_UNMAP, 16 },  { VIRTIO_PVDMA_T_RELEASE, 16 },
-		{ VIRTIO_PVDMA_T_DETACH, 0 },
+		{ VIRTIO_PVDMA_T_DETACH, 0 },  { VIRTIO_PVDMA_T_PREFETCH, 16 },
 	};
 
 	(void)state;
@@ -172,6 +172,8 @@ static void test_count(void **state)
 		{ VIRTIO_PVDMA_T_MAP, 0, 16 },
 		{ VIRTIO_PVDMA_T_UNMAP, 0, 16 },
 		{ VIRTIO_PVDMA_T_RELEASE, 0, 16 },
+		{ VIRTIO_PVDMA_T_PREFETCH, 0, 16 },
+		{ VIRTIO_PVDMA_T_PREFETCH, MAX_RANGES + 1, 16 },
 	};
 	size_t len;
 
@@ -220,7 +222,7 @@ static void test_type(void **state)
 	(void)state;
 	for (int type = 0; type < 256; type++) {
 		size_t len = start((uint8_t)type, 0, 0);
-		bool known = type >= 1 && type <= 7;
+		bool known = type >= 1 && type <= 8;
 
 		if (!known)
 			assert_int_equal(decode(len), VERDICT_UNSUPP);

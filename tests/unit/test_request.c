@@ -150,22 +150,26 @@ static void test_init_forgets(void **state)
 /* --- features, types, lengths --- */
 
 /*
- * DEV-FEAT-1: The device MUST answer UNMAP, or RELEASE, with UNSUPP where its
- * feature was not negotiated.
+ * DEV-FEAT-1: The device MUST answer UNMAP, RELEASE, or PREFETCH with UNSUPP
+ * where its feature was not negotiated.
  */
 static void test_features(void **state)
 {
 	(void)state;
 	assert_int_equal(vm_features(g.vm),
 			 1 << VIRTIO_PVDMA_F_UNMAP |
-				 1 << VIRTIO_PVDMA_F_RELEASE);
+				 1 << VIRTIO_PVDMA_F_RELEASE |
+				 1 << VIRTIO_PVDMA_F_PREFETCH);
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	vm_set_features(g.vm, 1 << VIRTIO_PVDMA_F_UNMAP);
 	assert_int_equal(guest_release(&g, 0, 1), UNSUPP);
+	assert_int_equal(guest_prefetch(&g, 0, 1), UNSUPP);
 	assert_int_equal(guest_unmap(&g, 0, 1), OK);
 	vm_set_features(g.vm, 1 << VIRTIO_PVDMA_F_RELEASE);
 	assert_int_equal(guest_unmap(&g, 0, 1), UNSUPP);
 	assert_int_equal(guest_release(&g, 0, 1), OK);
+	vm_set_features(g.vm, 1 << VIRTIO_PVDMA_F_PREFETCH);
+	assert_int_equal(guest_prefetch(&g, 0, 1), OK);
 }
 
 /* DEV-REQ-2, DEV-REQ-3 end to end; test_decode.c has them in detail. */

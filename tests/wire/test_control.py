@@ -17,7 +17,7 @@ VM_COUNTERS = {
     "requests", "map_requests", "map_granules", "map_present", "failed_requests", "failed_quota",
     "failed_limit", "evictions", "map_waited_evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
     "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "leaves", "quota", "resets",
-    "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
+    "hints", "hinted_granules", "hints_dropped", "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
 
 
 class Control(unittest.TestCase):

@@ -60,6 +60,7 @@ class Messages(unittest.TestCase):
         self.assertTrue(features & vu.F_PROTOCOL_FEATURES)
         self.assertTrue(features & vu.F_UNMAP)
         self.assertTrue(features & vu.F_RELEASE)
+        self.assertTrue(features & vu.F_PREFETCH)
         self.assertFalse(features & (vu.F_INDIRECT | vu.F_EVENT_IDX))
         protocol = self.fe.ask_u64(vu.GET_PROTOCOL_FEATURES)
         for bit in (vu.PF_MQ, vu.PF_REPLY_ACK, vu.PF_BACKEND_REQ, vu.PF_CONFIG, vu.PF_MEM_SLOTS):

@@ -22,7 +22,7 @@ class Shape(Case):
         self.guest.ready()
         g = self.guest
         sizes = {vu.T_INIT: 24, vu.T_LEAF: 16, vu.T_ATTACH: 16, vu.T_MAP: 16, vu.T_UNMAP: 16,
-                 vu.T_RELEASE: 16}
+                 vu.T_RELEASE: 16, vu.T_PREFETCH: 16}
         for kind, size in sizes.items():
             for count, length in ((1, size - 1), (1, size + 1), (1, 0), (1, 2 * size),
                                   (2, size), (256, 255 * size), (0, 0), (0, size),
@@ -58,7 +58,7 @@ class Shape(Case):
         item = struct.pack("<QII", 100, 1, 0)
         for flags in (1, 0x80, 0xFF):
             self.assertStatus(g.request(vu.T_MAP, [item], 1, flags), vu.INVAL)
-        for kind in (vu.T_MAP, vu.T_UNMAP, vu.T_RELEASE):
+        for kind in (vu.T_MAP, vu.T_UNMAP, vu.T_RELEASE, vu.T_PREFETCH):
             for flags in (1, 1 << 31):
                 bad = struct.pack("<QII", 100, 1, flags)
                 answer = g.request(kind, [item, bad], 1)
@@ -76,7 +76,7 @@ class Shape(Case):
     def test_unknown_type(self):
         """DEV-REQ-3: UNSUPP, whatever follows."""
         self.guest.ready()
-        for kind in (0, 8, 9, 0x7F, 0x80, 0xFF):
+        for kind in (0, 9, 10, 0x7F, 0x80, 0xFF):
             for body in (b"", bytes(16), bytes(24)):
                 self.assertStatus(self.raw(self.guest.head(kind, 1, 1) + body), vu.UNSUPP)
 
@@ -523,17 +523,63 @@ class Map(Case):
         self.assertEqual(g.word(109) & MAPPED, 0)
         self.assertEqual(sum(bool(g.word(i) & MAPPED) for i in range(100, 116)), 15)
 
-    def test_features(self):
-        """DEV-FEAT-1: UNMAP and RELEASE only where they were negotiated."""
+    def settled(self, counter, least):
+        """The counters, once one of them is not below a number; its background work is done."""
+        for _ in range(200):
+            stats = self.stats()
+            if stats[counter] >= least:
+                return stats
+            time.sleep(0.01)
+        self.fail(f"{counter} stays {stats[counter]}, below {least}")
+
+    def test_prefetch_is_advice(self):
+        """DEV-PREFETCH-1, DEV-PREFETCH-2: mapped soon, and nothing that is held goes for it."""
+        self.guest.ready()
         g = self.guest
-        for features, unmap, release in ((0, vu.UNSUPP, vu.UNSUPP), (vu.F_UNMAP, vu.OK, vu.UNSUPP),
-                                         (vu.F_RELEASE, vu.UNSUPP, vu.OK)):
+        self.assertStatus(g.prefetch((100, 2), (300, 1)), vu.OK)
+        stats = self.settled("hinted_granules", 3)
+        self.assertEqual(stats["hints"], 2)
+        self.assertEqual(stats["mapped_bytes"], 3 * GRANULE)
+        self.assertEqual([g.word(i) for i in (99, 100, 101, 102, 300)], [0, MAPPED, MAPPED, 0, MAPPED])
+        for granule in range(100, 116):
+            self.assertStatus(g.map((granule, 1)), vu.OK)
+            g.hold(granule)
+        quota = self.stats()["quota"] // GRANULE
+        self.assertEqual(quota, 16)
+        before = self.stats()["hints_dropped"]
+        for _ in range(4):
+            self.assertStatus(g.prefetch((200, 1)), vu.OK)
+        self.settled("hints_dropped", before + 4)
+        self.assertEqual(g.word(200), 0)
+        self.assertEqual([g.word(i) for i in range(100, 116)], [MAPPED | 1] * 16)
+        self.assertEqual(self.stats()["mapped_bytes"], 16 * GRANULE)
+
+    def test_prefetch_of_nonsense(self):
+        """DEV-PREFETCH-2, DEV-PREFETCH-3: what the granules are is no reason to fail, or to map."""
+        self.guest.ready()
+        g = self.guest
+        self.assertStatus(g.prefetch((100, 1), endpoint=9), vu.STATE)
+        self.assertStatus(g.prefetch((100, 1), endpoint=77), vu.NOENT)
+        self.assertStatus(g.prefetch((1 << 40, 1), (100, 1), (0, 0xFFFFFFFF), (1 << 41, 500)), vu.OK)
+        stats = self.settled("hints_dropped", 2)
+        self.assertLessEqual(stats["mapped_bytes"], GRANULE)
+        self.assertStatus(g.map((100, 1)), vu.OK)
+        for _ in range(300):
+            g.prefetch(*((i * 37 % 1000, 1) for i in range(200)))
+        self.assertLessEqual(self.stats()["mapped_bytes"], 16 * GRANULE)
+        self.assertStatus(g.map((100, 1)), vu.OK)
+
+    def test_features(self):
+        """DEV-FEAT-1: UNMAP, RELEASE and PREFETCH only where they were negotiated."""
+        g = self.guest
+        all_kinds = (vu.F_UNMAP, vu.F_RELEASE, vu.F_PREFETCH)
+        for features in (0, *all_kinds):
             g.start(vu.F_VERSION_1 | vu.F_PROTOCOL_FEATURES | features)
             self.assertEqual(g.init(), vu.OK)
             self.assertStatus(g.leaf(0), vu.OK)
             self.assertEqual(g.attach(), vu.OK)
-            self.assertStatus(g.unmap((100, 1)), unmap)
-            self.assertStatus(g.release((100, 1)), release)
+            for kind, send in zip(all_kinds, (g.unmap, g.release, g.prefetch)):
+                self.assertStatus(send((100, 1)), vu.OK if features == kind else vu.UNSUPP)
             g.stop()
 
 

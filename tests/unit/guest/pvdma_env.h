@@ -25,6 +25,7 @@ typedef uint64_t u64;
 typedef unsigned int gfp_t;
 
 #define U32_MAX	  UINT32_MAX
+#define U64_MAX	  UINT64_MAX
 #define PAGE_SIZE 4096ul
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -33,6 +34,7 @@ typedef unsigned int gfp_t;
 #define unlikely(c)	__builtin_expect(!!(c), 0)
 #define min(a, b)	((a) < (b) ? (a) : (b))
 #define max(a, b)	((a) > (b) ? (a) : (b))
+#define roundup(x, n)	(((x) + (n)-1) / (n) * (n))
 
 /* What the code under test warned of; a test that expects none says so. */
 extern unsigned int env_warnings;
@@ -52,6 +54,7 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 void *env_alloc(size_t bytes);
 #define kzalloc(bytes, gfp)  ((void)(gfp), env_alloc(bytes))
 #define kvzalloc(bytes, gfp) ((void)(gfp), env_alloc(bytes))
+#define kfree(p)	     free(p)
 #define kvfree(p)	     free(p)
 #define get_zeroed_page(gfp) ((void)(gfp), (unsigned long)env_alloc(PAGE_SIZE))
 #define free_page(p)	     free((void *)(p))

@@ -366,6 +366,14 @@ static inline uint8_t guest_release(struct guest *g, uint64_t first,
 	return guest_ranges(g, VIRTIO_PVDMA_T_RELEASE, &range, 1);
 }
 
+static inline uint8_t guest_prefetch(struct guest *g, uint64_t first,
+				     uint32_t count)
+{
+	struct virtio_pvdma_range range = guest_range(first, count);
+
+	return guest_ranges(g, VIRTIO_PVDMA_T_PREFETCH, &range, 1);
+}
+
 /* Endpoint 0 is there, the driver is up and has registered all leaves. */
 static inline void guest_boot(struct guest *g)
 {

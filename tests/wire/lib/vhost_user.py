@@ -38,8 +38,8 @@ PF_MQ, PF_REPLY_ACK, PF_BACKEND_REQ, PF_CONFIG = 1 << 0, 1 << 3, 1 << 5, 1 << 9
 PF_RESET_DEVICE, PF_MEM_SLOTS = 1 << 13, 1 << 15
 
 # pvdma: features, types, statuses, words
-F_UNMAP, F_RELEASE = 1 << 0, 1 << 1
-T_INIT, T_LEAF, T_ATTACH, T_DETACH, T_MAP, T_UNMAP, T_RELEASE = range(1, 8)
+F_UNMAP, F_RELEASE, F_PREFETCH = 1 << 0, 1 << 1, 1 << 2
+T_INIT, T_LEAF, T_ATTACH, T_DETACH, T_MAP, T_UNMAP, T_RELEASE, T_PREFETCH = range(1, 9)
 (S_SINGLE_USE, S_SHARED, S_DEFERRED, S_ON_DEMAND, S_PERSISTENT,
  S_DIRECT_MAP) = range(6)  # from strict to lax
 (OK, IOERR, UNSUPP, INVAL, RANGE, NOENT, STATE, QUOTA, LIMIT, BADMEM) = range(10)
@@ -140,7 +140,8 @@ class FrontEnd:
 
     # --- what every front-end does ---
 
-    def negotiate(self, features=F_VERSION_1 | F_PROTOCOL_FEATURES | F_UNMAP | F_RELEASE,
+    def negotiate(self, features=(F_VERSION_1 | F_PROTOCOL_FEATURES | F_UNMAP | F_RELEASE |
+                                  F_PREFETCH),
                   protocol=PF_MQ | PF_REPLY_ACK | PF_BACKEND_REQ | PF_CONFIG | PF_MEM_SLOTS):
         self.send(SET_PROTOCOL_FEATURES, struct.pack("=Q", protocol))
         self.do(SET_OWNER)
@@ -499,6 +500,9 @@ class Guest:
 
     def release(self, *pairs, endpoint=1):
         return self.request(T_RELEASE, self.ranges(pairs), endpoint)
+
+    def prefetch(self, *pairs, endpoint=1):
+        return self.request(T_PREFETCH, self.ranges(pairs), endpoint)
 
     def ready(self):
         """Up to the point where MAP works."""

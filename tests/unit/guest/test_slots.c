@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Unit tests of guest/pvdma/slots.c: who has which part of an area. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "slots.h"
+
+int pvdma_env_check(u64 addr)
+{
+	(void)addr;
+	return 0;
+}
+
+#define BASE  0x40000ull
+#define SLOTS 200u /* more than three words of bits, not a multiple of 64 */
+#define SLOT  PVDMA_SLOT_BYTES
+#define PAGE  (PAGE_SIZE - 1)
+
+static struct pvdma_slots slots;
+
+static int setup(void **state)
+{
+	(void)state;
+	env_allocations = -1;
+	return pvdma_slots_init(&slots, BASE, SLOTS * SLOT, GFP_KERNEL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	env_allocations = -1;
+	pvdma_slots_done(&slots);
+	return 0;
+}
+
+static u64 take(u64 phys, u64 size, u64 keep)
+{
+	u64 addr = 0;
+
+	assert_true(pvdma_slots_take(&slots, phys, size, keep, &addr));
+	assert_int_equal(addr & keep, phys & keep);
+	assert_true(pvdma_slots_has(&slots, addr));
+	assert_true(pvdma_slots_has(&slots, addr + (size ? size - 1 : 0)));
+	assert_int_equal(pvdma_slots_orig(&slots, addr), phys);
+	return addr;
+}
+
+static void test_life(void **state)
+{
+	struct pvdma_slots none = {};
+
+	(void)state;
+	assert_int_equal(slots.n, SLOTS);
+	assert_false(pvdma_slots_has(&slots, BASE - 1));
+	assert_true(pvdma_slots_has(&slots, BASE));
+	assert_false(pvdma_slots_has(&slots, BASE + SLOTS * SLOT));
+	pvdma_slots_done(&none);
+	env_allocations = 0;
+	assert_int_equal(pvdma_slots_init(&none, BASE, SLOT, GFP_KERNEL),
+			 -ENOMEM);
+	pvdma_slots_done(&none);
+}
+
+static void test_sizes(void **state)
+{
+	u64 a, b, c, d;
+
+	(void)state;
+	a = take(0x1234567, 1, 0);
+	b = take(0x2000000, SLOT + 1, 0);
+	c = take(0x3000abc, 0, 0);
+	/* an offset that is kept makes it cross a border */
+	d = take(0x4000000 + SLOT - 1, 2, PAGE);
+	assert_int_equal(slots.used, 1 + 2 + 1 + 2);
+	assert_int_equal(pvdma_slots_orig(&slots, b + SLOT), 0x2000000 + SLOT);
+	assert_int_equal(pvdma_slots_orig(&slots, d + 1), 0x4000000 + SLOT);
+	assert_true(pvdma_slots_give(&slots, b, 0));
+	assert_false(pvdma_slots_give(&slots, b, 0));
+	assert_false(pvdma_slots_give(&slots, b + SLOT, 0));
+	assert_true(pvdma_slots_give(&slots, d, PAGE));
+	assert_true(pvdma_slots_give(&slots, a, 0));
+	assert_true(pvdma_slots_give(&slots, c, 0));
+	assert_false(pvdma_slots_give(&slots, BASE - SLOT, 0));
+	assert_false(pvdma_slots_give(&slots, BASE + SLOTS * SLOT, 0));
+	assert_int_equal(slots.used, 0);
+}
+
+static void test_full(void **state)
+{
+	u64 addr = 0, first;
+	u32 i;
+
+	(void)state;
+	assert_false(pvdma_slots_take(&slots, 0, (SLOTS + 1) * SLOT, 0, &addr));
+	assert_false(pvdma_slots_take(&slots, 1, SLOTS * SLOT, PAGE, &addr));
+	assert_false(pvdma_slots_take(&slots, 0, ~0ull, 0, &addr));
+	first = take(0, SLOTS * SLOT, 0);
+	assert_int_equal(first, BASE);
+	assert_false(pvdma_slots_take(&slots, 0, 1, 0, &addr));
+	assert_true(pvdma_slots_give(&slots, first, 0));
+	for (i = 0; i < SLOTS; i++)
+		(void)take(0x1000000 + i * 0x1000, SLOT, 0);
+	assert_false(pvdma_slots_take(&slots, 0, 1, 0, &addr));
+	assert_int_equal(addr, 0);
+	/* one gap, wherever the next look begins */
+	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
+	assert_false(pvdma_slots_take(&slots, 0, SLOT + 1, 0, &addr));
+	assert_int_equal(take(0x5000, 1, 0), BASE + 77 * SLOT);
+	/* two that are no page */
+	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
+	assert_true(pvdma_slots_give(&slots, BASE + 78 * SLOT, 0));
+	assert_false(pvdma_slots_take(&slots, 0x6000, 2 * SLOT, PAGE, &addr));
+	assert_int_equal(take(0x6000, 2 * SLOT, 0), BASE + 77 * SLOT);
+}
+
+/* Against an array that says who has each slot. */
+static void test_random(void **state)
+{
+	u64 who[SLOTS] = {}, addr[64] = {}, keep[64] = {}, seed = 1;
+	u32 taken = 0, refused = 0, n, i, k, s, at;
+
+	(void)state;
+	for (i = 0; i < 200000; i++) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		k = seed >> 40 & 63;
+		if (addr[k]) {
+			assert_true(pvdma_slots_give(&slots, addr[k], keep[k]));
+			for (s = 0; s < SLOTS; s++)
+				who[s] = who[s] == k + 1 ? 0 : who[s];
+			addr[k] = 0;
+			continue;
+		}
+		keep[k] = seed >> 50 & 1 ? PAGE : 0;
+		n = 1 + (seed >> 44) % (10 * SLOT);
+		if (!pvdma_slots_take(&slots, seed >> 20, n, keep[k],
+				      &addr[k])) {
+			refused++;
+			continue;
+		}
+		taken++;
+		at = (addr[k] - BASE) / SLOT;
+		for (s = at; s <= (addr[k] + n - 1 - BASE) / SLOT; s++) {
+			assert_int_equal(who[s], 0);
+			who[s] = k + 1;
+		}
+	}
+	assert_true(taken > 10000 && refused > 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
+}
