@@ -2,13 +2,15 @@
 /*
  * throttle.h - how much may be copied only to save a wait
  *
- * A copy is cheaper than a round trip to the host, and no wait; but a device
- * whose transfers are all copied is not what DMA is for. So of the bytes that
- * are mapped a share of 1/PVDMA_THROTTLE_SHARE may be copied for that, and the
- * smaller a transfer the sooner: what is saved is a wait, whatever its size.
+ * A copy is cheaper than a round trip to the host, and nobody waits for it; but
+ * copying what a device transfers is what DMA is there to avoid. So a share of
+ * 1/PVDMA_THROTTLE_SHARE of the bytes that are mapped may be copied for that,
+ * saved up to some amount. What a copy saves is a wait, whatever its size: a
+ * mapping takes at most a part of what is saved up, so that the less there is,
+ * the smaller are those that still get something.
  *
  * Copies without which a mapping would fail are not throttled. No locks: the
- * owner has one.
+ * owner has one, or one of these for each CPU.
  */
 #ifndef PVDMA_THROTTLE_H
 #define PVDMA_THROTTLE_H
@@ -16,14 +18,15 @@
 #include "env.h"
 
 #define PVDMA_THROTTLE_SHARE 20u
-/* Bytes to copy that are saved up at most, and at first. */
-#define PVDMA_THROTTLE_MOST  (256u << 10)
+/* Bytes to be copied that are saved up: at first, and at most. */
 #define PVDMA_THROTTLE_FIRST (32u << 10)
-/* Of what is saved up, the share that one mapping may take. */
-#define PVDMA_THROTTLE_ONE 8u
+#define PVDMA_THROTTLE_MOST  (256u << 10)
+/* One mapping: at most these bytes, and this part of what is saved up. */
+#define PVDMA_THROTTLE_SIZE (16u << 10)
+#define PVDMA_THROTTLE_PART 2u
 
 struct pvdma_throttle {
-	u64 credit; /* in shares of a byte */
+	u64 credit; /* bytes * PVDMA_THROTTLE_SHARE */
 };
 
 static inline void pvdma_throttle_init(struct pvdma_throttle *t)
@@ -31,7 +34,7 @@ static inline void pvdma_throttle_init(struct pvdma_throttle *t)
 	t->credit = (u64)PVDMA_THROTTLE_FIRST * PVDMA_THROTTLE_SHARE;
 }
 
-/* @bytes are mapped, copied or not. */
+/* A driver maps @bytes, whether they are copied or not. */
 static inline void pvdma_throttle_earn(struct pvdma_throttle *t, u64 bytes)
 {
 	const u64 most = (u64)PVDMA_THROTTLE_MOST * PVDMA_THROTTLE_SHARE;
@@ -39,13 +42,13 @@ static inline void pvdma_throttle_earn(struct pvdma_throttle *t, u64 bytes)
 	t->credit = bytes < most - t->credit ? t->credit + bytes : most;
 }
 
-/* May @bytes be copied? Then they count. */
+/* May one mapping copy @bytes? Then they are spent. */
 static inline bool pvdma_throttle_spend(struct pvdma_throttle *t, u64 bytes)
 {
 	u64 price = bytes * PVDMA_THROTTLE_SHARE;
 
-	if (bytes > PVDMA_THROTTLE_MOST ||
-	    price > t->credit / PVDMA_THROTTLE_ONE)
+	if (bytes > PVDMA_THROTTLE_SIZE ||
+	    price > t->credit / PVDMA_THROTTLE_PART)
 		return false;
 	t->credit -= price;
 	return true;

@@ -17,6 +17,7 @@
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 #include "host/lib/parse.h"
+#include "host/sim/guest.h"
 
 #define REPORT_DEFAULT "build/sim/report.json"
 
@@ -149,6 +150,27 @@ static int set_ahead(struct cli *cli, char *value)
 	return -EINVAL;
 }
 
+static int set_bounce(struct cli *cli, char *value)
+{
+	uint64_t size;
+	int r = parse_size(value, &size);
+
+	if (r || size > SIM_GUEST_POOL_MAX) {
+		log_err("--bounce: '%s' is not a size up to %u KiB", value,
+			(unsigned int)(SIM_GUEST_POOL_MAX >> 10));
+		return -EINVAL;
+	}
+	cli->bench.engine.pool_max = size;
+	return 0;
+}
+
+static int set_no_bounce(struct cli *cli, char *value)
+{
+	(void)value;
+	cli->bench.engine.pool_max = 0;
+	return 0;
+}
+
 static int set_policy_granule(struct cli *cli, char *value)
 {
 	return get_shift("policy-granule", value, &cli->bench.policy_shift);
@@ -270,6 +292,9 @@ static const struct cli_option {
 	{ "policy", "NAME", set_policy, "of the engine (as pvdma-agent)" },
 	{ "strategy", "NAME", set_strategy, "of the engine (as pvdma-agent)" },
 	{ "ahead", "WHETHER", set_ahead, "of the engine (as pvdma-agent)" },
+	{ "bounce", "SIZE", set_bounce,
+	  "the driver's pool of copies, at most (1M)" },
+	{ "no-bounce", NULL, set_no_bounce, "the driver copies nothing" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },
 	{ "output", "FILE", set_output, "where --import writes the trace" },

@@ -28,6 +28,8 @@
 #define TOP_MAX (UINT64_C(1) << 42)
 /* How often the agent looks around while it is busy. */
 #define TICK_US 1000
+/* The share of the quota that the pool of copies has at most. */
+#define POOL_SHARE 64
 
 enum map_state {
 	MAP_NEW,
@@ -61,6 +63,7 @@ void engine_config_init(struct engine_config *config)
 		.policy = agent.vm.policy,
 		.strategy = agent.vm.strategy,
 		.ahead = agent.vm.ahead,
+		.pool_max = SIM_GUEST_POOL_MAX,
 		.entries_max = ENTRIES_MAX,
 	};
 }
@@ -98,6 +101,19 @@ static const struct trace_segment *segments_of(const struct engine *engine,
 	return &engine->trace->segments[e->segment];
 }
 
+static struct sim_guest_call call_of(const struct engine *engine, uint32_t map)
+{
+	const struct trace_event *e = trace_map_of(engine->trace, map);
+
+	return (struct sim_guest_call){
+		.segments = &engine->trace->segments[e->segment],
+		.n = e->n_segments,
+		.index = e->segment,
+		.kind = e->kind,
+		.dir = e->dir,
+	};
+}
+
 /* All granules of a map are held: those mapped ahead have proved useful. */
 static void note_use(struct engine *engine, uint32_t map)
 {
@@ -116,13 +132,12 @@ static int try_map(struct engine *engine, uint32_t map)
 	struct engine_result *result = engine->result;
 	double before = price(engine);
 	bool missed = false;
-	uint32_t n;
-	const struct trace_segment *s = segments_of(engine, map, &n);
+	const struct sim_guest_call call = call_of(engine, map);
 	struct sim_guest_stats was, is;
 	int r;
 
 	sim_guest_get_stats(engine->guest, &was);
-	r = sim_guest_map(engine->guest, s, n, &missed);
+	r = sim_guest_map(engine->guest, &call, &missed);
 	sim_guest_get_stats(engine->guest, &is);
 	if (missed && engine->states[map] == MAP_NEW)
 		result->waits++;
@@ -196,16 +211,15 @@ static int try_waiting(struct engine *engine)
 
 static int unmap_call(struct engine *engine, uint32_t map)
 {
+	const struct sim_guest_call call = call_of(engine, map);
 	uint8_t state = engine->states[map];
-	uint32_t n;
-	const struct trace_segment *s = segments_of(engine, map, &n);
 
 	engine->states[map] = MAP_OVER;
 	if (state == MAP_WAITS) {
 		waiting_remove(&engine->waiting, map);
 		engine->result->unserved++;
 	} else if (state == MAP_HELD) {
-		sim_guest_unmap(engine->guest, s, n);
+		sim_guest_unmap(engine->guest, &call);
 		return try_waiting(engine);
 	}
 	return 0;
@@ -314,8 +328,14 @@ static int start(struct engine *engine)
 	set_price(engine);
 	vm_set_features(engine->vm, vm_features(engine->vm));
 	vm_queues_start(engine->vm);
-	return sim_guest_start(engine->guest, engine->vm, config->max_ranges,
-			       config->strategy);
+	r = sim_guest_start(engine->guest, engine->vm, config->max_ranges,
+			    config->strategy);
+	if (r)
+		return r;
+	return sim_guest_prepare(engine->guest,
+				 min(config->pool_max,
+				     config->quota / POOL_SHARE),
+				 engine->trace->n_segments);
 }
 
 static void finish(struct engine *engine)
@@ -331,12 +351,13 @@ static void finish(struct engine *engine)
 	result->requests = guest.requests;
 	result->evictions = stats.evictions;
 	result->mapped_bytes = sums.mapped_bytes;
-	result->bounced_bytes = guest.copied_bytes;
+	result->bounced_bytes = guest.bounced_bytes;
 	result->pinned_peak = sums.peak;
 	result->prefetched = sums.prefetched;
 	result->prefetch_used = sums.prefetch_used;
 	result->cost_us = sums.us +
-			  (double)guest.kicks * engine->cost->round_trip_us +
+			  (double)(guest.kicks + guest.posts) *
+				  engine->cost->round_trip_us +
 			  (double)result->refused * engine->cost->retry_us +
 			  (double)result->unserved * engine->cost->failure_us +
 			  (double)guest.copied_bytes / 1024 *

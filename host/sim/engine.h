@@ -23,6 +23,7 @@ struct engine_config {
 	const char *policy;   /* NULL: the agent's default */
 	uint8_t strategy;     /* VIRTIO_PVDMA_S_*, of VM and driver */
 	bool ahead;	      /* map ahead */
+	uint64_t pool_max;    /* bytes of the guest's pool of copies; 0: none */
 	uint64_t entries_max; /* of the IOMMU; 0: none */
 };
 
@@ -31,15 +32,15 @@ void engine_config_init(struct engine_config *config);
 
 struct engine_result {
 	uint64_t map_calls;
-	uint64_t waits;	       /* map calls that sent a request */
-	uint64_t unserved;     /* of those, never mapped */
-	uint64_t refused;      /* tries that were refused for want of room */
-	uint64_t requests;     /* MAP requests, with the refused */
-	uint64_t evictions;    /* extents */
-	uint64_t mapped_bytes; /* by the IOMMU, all together */
-	uint64_t bounced_bytes;
-	uint64_t pinned_peak; /* bytes */
-	uint64_t prefetched;  /* granules mapped while nobody held them */
+	uint64_t waits;		/* map calls that sent a request */
+	uint64_t unserved;	/* of those, never mapped */
+	uint64_t refused;	/* tries that were refused for want of room */
+	uint64_t requests;	/* MAP requests, with the refused */
+	uint64_t evictions;	/* extents */
+	uint64_t mapped_bytes;	/* by the IOMMU, all together */
+	uint64_t bounced_bytes; /* of map calls, copied instead of mapped */
+	uint64_t pinned_peak;	/* bytes */
+	uint64_t prefetched;	/* granules mapped while nobody held them */
 	uint64_t prefetch_used;
 	double cost_us;	  /* all of it */
 	double waited_us; /* of it, while a map call waited */

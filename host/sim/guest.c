@@ -18,7 +18,10 @@
 
 #include "guest/pvdma/batch.h"
 #include "guest/pvdma/encode.h"
+#include "guest/pvdma/hints.h"
 #include "guest/pvdma/request.h"
+#include "guest/pvdma/slots.h"
+#include "guest/pvdma/throttle.h"
 #include "guest/pvdma/track.h"
 #include "guest/pvdma/unmap.h"
 #include "host/agent/vm.h"
@@ -27,6 +30,8 @@
 
 #define ENDPOINT 1u
 #define NONCE	 UINT64_C(0x7076646d612d7369)
+/* Copies keep the offset in the page, as nvme wants it. */
+#define KEEP (PAGE_SIZE - 1)
 
 /* The module's view of its device. */
 struct pvdma {
@@ -48,6 +53,13 @@ struct sim_guest {
 	struct pvdma_defer defer;
 	uint64_t now_us;
 	uint64_t due_us; /* what waits is sent; 0: nothing waits */
+	bool copies;	 /* there is a pool */
+	struct pvdma_slots slots;
+	struct pvdma_throttle throttle;
+	uint64_t *copy; /* by segment of the trace: where its copy is, or 0 */
+	struct pvdma_hints hints;
+	struct pvdma_msg *post; /* room for a PREFETCH */
+	uint64_t hints_due_us;
 };
 
 /* The guest whose memory get_zeroed_page() gives out. */
@@ -96,12 +108,23 @@ static int send(struct pvdma *pv, struct pvdma_msg *msg)
 	return pvdma_encode_result(msg, sizeof(msg->tail));
 }
 
+/* Sends the hints that there are, alone or with a request that takes a kick. */
+static void post_hints(struct sim_guest *guest, bool alone)
+{
+	if (!guest->hints.n)
+		return;
+	pvdma_hints_encode(&guest->hints, guest->post);
+	(void)send(&guest->pv, guest->post);
+	guest->pv.stats.posts += alone;
+}
+
 int pvdma_request_run(struct pvdma_slot *slot)
 {
 	struct pvdma *pv = container_of(slot, struct pvdma, slot);
 	int err = 0;
 
 	pv->stats.kicks++;
+	post_hints(container_of(pv, struct sim_guest, pv), false);
 	if (pvdma_encode_count(slot->leaf))
 		err = send(pv, slot->leaf);
 	if (err)
@@ -128,10 +151,12 @@ static int make_memory(struct sim_guest *guest, uint64_t top,
 	/* a leaf for each 1024 granules, also those of the leaves, the nonce */
 	uint64_t leaves = (top >> shift >> VIRTIO_PVDMA_LEAF_SHIFT) + 4;
 
+	leaves += SIM_GUEST_POOL_MAX >> shift >> VIRTIO_PVDMA_LEAF_SHIFT;
 	leaves += (leaves >> VIRTIO_PVDMA_BLOCK_SHIFT) + 1;
 	leaves += leaves * PAGE_SIZE >> shift >> VIRTIO_PVDMA_LEAF_SHIFT;
 	guest->next_page = top;
-	guest->size = top + align_up((leaves + 1) * PAGE_SIZE, granule);
+	guest->size = top + align_up((leaves + 1) * PAGE_SIZE, granule) +
+		      align_up(SIM_GUEST_POOL_MAX, granule) + granule;
 	guest->fd = memfd_create("pvdma-sim-guest", MFD_CLOEXEC);
 	if (guest->fd < 0 || ftruncate(guest->fd, (off_t)guest->size) < 0)
 		return -errno;
@@ -153,6 +178,9 @@ int sim_guest_new(uint64_t top, unsigned int shift, struct sim_guest **ret)
 		return -ENOMEM;
 	guest->fd = -EBADF;
 	r = make_slot(&guest->pv.slot);
+	guest->post = calloc(1, PAGE_SIZE);
+	if (!guest->post)
+		r = -ENOMEM;
 	if (!r)
 		r = make_memory(guest, top, shift);
 	current = guest;
@@ -178,6 +206,9 @@ void sim_guest_free(struct sim_guest *guest)
 	free(guest->pv.slot.main);
 	free(guest->pv.slot.leaf);
 	free(guest->defer.msg);
+	pvdma_slots_done(&guest->slots);
+	free(guest->copy);
+	free(guest->post);
 	if (current == guest)
 		current = NULL;
 	free(guest);
@@ -235,12 +266,30 @@ int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
 
 /* --- mapping --- */
 
-static void drop(struct sim_guest *guest, const struct trace_segment *segments,
+/* Ends the mapping of segments, copied or not. */
+static void drop(struct sim_guest *guest, const struct sim_guest_call *call,
 		 uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		pvdma_track_release(&guest->track, segments[i].addr,
-				    segments[i].len);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct trace_segment *s = &call->segments[i];
+		uint64_t *copy = &guest->copy[call->index + i];
+
+		if (*copy)
+			(void)pvdma_slots_give(&guest->slots, *copy, KEEP);
+		else
+			pvdma_track_release(&guest->track, s->addr, s->len);
+		*copy = 0;
+	}
+}
+
+static void hint(struct sim_guest *guest, uint64_t first, uint64_t last)
+{
+	if (!guest->hints.n)
+		guest->hints_due_us = guest->now_us + SIM_GUEST_HINTS_US;
+	if (!pvdma_hints_add(&guest->hints, ENDPOINT, first, last)) {
+		post_hints(guest, true);
+		(void)pvdma_hints_add(&guest->hints, ENDPOINT, first, last);
+	}
 }
 
 static void flush(struct sim_guest *guest)
@@ -254,6 +303,8 @@ void sim_guest_tick(struct sim_guest *guest, uint64_t now_us)
 	guest->now_us = now_us;
 	if (guest->due_us && now_us >= guest->due_us)
 		flush(guest);
+	if (guest->hints.n && now_us >= guest->hints_due_us)
+		post_hints(guest, true);
 }
 
 static void unmap_begin(struct sim_guest *guest, struct pvdma_unmap *u)
@@ -274,21 +325,85 @@ static void unmap_end(struct sim_guest *guest, struct pvdma_unmap *u)
 }
 
 /* What a map call that failed has left mapped. */
-static void undo(struct sim_guest *guest, const struct trace_segment *segments,
-		 uint32_t n)
+static void undo(struct sim_guest *guest, const struct sim_guest_call *call)
 {
 	struct pvdma_unmap u;
 
 	if (!VIRTIO_PVDMA_S_IS_STRICT(guest->strategy))
 		return;
 	unmap_begin(guest, &u);
-	for (uint32_t i = 0; i < n; i++)
-		pvdma_unmap_name(&u, segments[i].addr, segments[i].len);
+	for (uint32_t i = 0; i < call->n; i++)
+		pvdma_unmap_name(&u, call->segments[i].addr,
+				 call->segments[i].len);
 	unmap_end(guest, &u);
 }
 
-int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
-		  uint32_t n, bool *ret_missed)
+/* Holds a segment if it is mapped, or copies it; false: there is no room. */
+static bool hold_or_copy(struct sim_guest *guest,
+			 const struct sim_guest_call *call, uint32_t i)
+{
+	const struct trace_segment *s = &call->segments[i];
+	uint64_t first = pvdma_track_granule(&guest->track, s->addr);
+	uint64_t last = pvdma_track_last(&guest->track, s->addr, s->len);
+
+	if (pvdma_track_try(&guest->track, first, last))
+		return true;
+	if (!pvdma_slots_take(&guest->slots, s->addr, s->len, KEEP,
+			      &guest->copy[call->index + i]))
+		return false;
+	guest->pv.stats.bounced_bytes += s->len;
+	/* in, and back out where the device may have written */
+	guest->pv.stats.copied_bytes +=
+		s->len * (call->dir == TRACE_TO_DEVICE ? 1 : 2);
+	hint(guest, first, last);
+	return true;
+}
+
+/* A call without a request: what is mapped is held, the rest copied. */
+static bool map_copying(struct sim_guest *guest,
+			const struct sim_guest_call *call)
+{
+	for (uint32_t i = 0; i < call->n; i++)
+		if (!hold_or_copy(guest, call, i)) {
+			drop(guest, call, i);
+			return false;
+		}
+	return true;
+}
+
+static bool is_mapped(struct sim_guest *guest, const struct trace_segment *s)
+{
+	struct pvdma_track *t = &guest->track;
+	uint64_t first = pvdma_track_granule(t, s->addr);
+	uint64_t last = pvdma_track_last(t, s->addr, s->len);
+
+	if (!pvdma_track_try(t, first, last))
+		return false;
+	pvdma_track_drop(t, first, last);
+	return true;
+}
+
+/* May what is missing be copied to save a wait? */
+static bool may_copy(struct sim_guest *guest, const struct sim_guest_call *call)
+{
+	uint64_t missing = 0;
+
+	/* what stays mapped for long is copied at each sync */
+	if (!guest->copies || call->kind == TRACE_COHERENT ||
+	    call->kind == TRACE_POOL)
+		return false;
+	for (uint32_t i = 0; i < call->n; i++) {
+		const struct trace_segment *s = &call->segments[i];
+
+		pvdma_throttle_earn(&guest->throttle, s->len);
+		if (!is_mapped(guest, s))
+			missing += s->len;
+	}
+	return !missing || pvdma_throttle_spend(&guest->throttle, missing);
+}
+
+static int map_asking(struct sim_guest *guest,
+		      const struct sim_guest_call *call, bool *ret_missed)
 {
 	struct pvdma_batch b;
 	uint32_t held = 0;
@@ -296,35 +411,78 @@ int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
 
 	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_ATOMIC);
 	b.every = guest->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
-	while (held < n && !err) {
-		err = pvdma_batch_hold(&b, segments[held].addr,
-				       segments[held].len);
+	while (held < call->n && !err) {
+		err = pvdma_batch_hold(&b, call->segments[held].addr,
+				       call->segments[held].len);
 		held += !err;
 	}
 	if (!err)
 		err = pvdma_batch_end(&b);
 	if (err) {
 		pvdma_batch_cancel(&b);
-		drop(guest, segments, held);
-		undo(guest, segments, n);
+		drop(guest, call, held);
+		undo(guest, call);
 	}
 	*ret_missed = b.misses || err;
 	return err;
 }
 
-void sim_guest_unmap(struct sim_guest *guest,
-		     const struct trace_segment *segments, uint32_t n)
+int sim_guest_map(struct sim_guest *guest, const struct sim_guest_call *call,
+		  bool *ret_missed)
+{
+	int err;
+
+	*ret_missed = false;
+	if (may_copy(guest, call) && map_copying(guest, call))
+		return 0;
+	err = map_asking(guest, call, ret_missed);
+	/* instead of failing; coherent memory has no second place */
+	if (err == -ENOMEM && guest->copies && call->kind != TRACE_COHERENT &&
+	    map_copying(guest, call))
+		return 0;
+	return err;
+}
+
+void sim_guest_unmap(struct sim_guest *guest, const struct sim_guest_call *call)
 {
 	struct pvdma_unmap u;
 
 	if (!VIRTIO_PVDMA_S_IS_STRICT(guest->strategy)) {
-		drop(guest, segments, n);
+		drop(guest, call, call->n);
 		return;
 	}
 	unmap_begin(guest, &u);
-	for (uint32_t i = 0; i < n; i++)
-		pvdma_unmap_drop(&u, segments[i].addr, segments[i].len);
+	for (uint32_t i = 0; i < call->n; i++)
+		pvdma_unmap_drop(&u, call->segments[i].addr,
+				 call->segments[i].len);
 	unmap_end(guest, &u);
+}
+
+int sim_guest_prepare(struct sim_guest *guest, uint64_t pool, size_t segments)
+{
+	uint64_t granule = UINT64_C(1) << guest->track.shift;
+	uint64_t base = align_up(guest->next_page, granule);
+	struct pvdma_batch b;
+	int r;
+
+	guest->copy = calloc(segments + 1, sizeof(*guest->copy));
+	if (!guest->copy)
+		return -ENOMEM;
+	pool = min(pool, SIM_GUEST_POOL_MAX) / granule * granule;
+	if (!pool || VIRTIO_PVDMA_S_IS_STRICT(guest->strategy))
+		return 0;
+	guest->next_page = base + pool;
+	r = pvdma_slots_init(&guest->slots, base, pool, GFP_KERNEL);
+	if (r)
+		return r;
+	pvdma_throttle_init(&guest->throttle);
+	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_KERNEL);
+	r = pvdma_batch_hold(&b, base, pool);
+	if (!r)
+		r = pvdma_batch_end(&b);
+	pvdma_batch_cancel(&b);
+	guest->copies = !r;
+	return r;
 }
 
 bool sim_guest_holds(const struct sim_guest *guest, uint64_t granule)

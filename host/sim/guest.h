@@ -2,9 +2,9 @@
 /*
  * guest.h - a guest that maps as guest/pvdma/dma_ops.c does
  *
- * The tracking table, the batches and the requests are the module's own code;
- * what stands here is the thin layer around it, and a queue that is a call of
- * the agent's vm_request().
+ * The tracking table, the batches, the requests, and the books of what is copied
+ * are the module's own code; what stands here is the thin layer around it, and a
+ * queue that is a call of the agent's vm_request().
  */
 #ifndef PVDMA_SIM_GUEST_H
 #define PVDMA_SIM_GUEST_H
@@ -19,13 +19,29 @@
 #define SIM_GUEST_DEFER_UNMAPS 250u
 #define SIM_GUEST_DEFER_US     10000u
 
+/* Bytes of the pool of copies, at most. */
+#define SIM_GUEST_POOL_MAX UINT64_C(0x100000)
+/* Hints that wait so long for a request to go with are sent by themselves. */
+#define SIM_GUEST_HINTS_US 10000u
+
 struct sim_guest;
 struct vm;
 
 struct sim_guest_stats {
-	uint64_t kicks;	       /* round trips: a LEAF goes with its MAP */
-	uint64_t requests;     /* MAP requests */
-	uint64_t copied_bytes; /* through bounce buffers, both ways */
+	uint64_t kicks;		/* round trips: a LEAF goes with its MAP */
+	uint64_t requests;	/* MAP requests */
+	uint64_t posts;		/* kicks for PREFETCHes, without a wait */
+	uint64_t bounced_bytes; /* of segments that were copied */
+	uint64_t copied_bytes;	/* for that, in and out */
+};
+
+/* A map call of the trace, and the unmap that ends it. */
+struct sim_guest_call {
+	const struct trace_segment *segments;
+	uint32_t n;
+	uint64_t index; /* of the first segment in the trace */
+	uint8_t kind;	/* enum trace_kind */
+	uint8_t dir;	/* enum trace_dir */
 };
 
 /*
@@ -48,17 +64,24 @@ uint64_t sim_guest_size(const struct sim_guest *guest);
 int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
 		    uint8_t strategy);
 
-/* It is @now_us: unmaps that have waited long enough are sent. */
+/*
+ * After the start: room for the copies of a trace with so many @segments, in a
+ * pool of @pool bytes at most, which is mapped and held from now on. No pool: 0,
+ * or a strict endpoint. 0, -ENOMEM, or the error of the request that maps it.
+ */
+int sim_guest_prepare(struct sim_guest *guest, uint64_t pool, size_t segments);
+
+/* It is @now_us: unmaps, and hints, that have waited long enough are sent. */
 void sim_guest_tick(struct sim_guest *guest, uint64_t now_us);
 
 /*
  * One map call. 0, with *@ret_missed set where something had to be asked for;
- * -ENOMEM where the agent had no room; or another errno.
+ * -ENOMEM where the agent had no room, nor the pool; or another errno.
  */
-int sim_guest_map(struct sim_guest *guest, const struct trace_segment *segments,
-		  uint32_t n, bool *ret_missed);
+int sim_guest_map(struct sim_guest *guest, const struct sim_guest_call *call,
+		  bool *ret_missed);
 void sim_guest_unmap(struct sim_guest *guest,
-		     const struct trace_segment *segments, uint32_t n);
+		     const struct sim_guest_call *call);
 
 /* Is this granule in use? */
 bool sim_guest_holds(const struct sim_guest *guest, uint64_t granule);

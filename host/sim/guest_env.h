@@ -37,11 +37,13 @@ typedef struct {
 } raw_spinlock_t;
 
 #define U32_MAX	     UINT32_MAX
+#define U64_MAX	     UINT64_MAX
 #define PAGE_SIZE    4096ul
 #define GFP_KERNEL   1u
 #define GFP_ATOMIC   0u
 #define __GFP_NOWARN 0u
 
+#define roundup(x, n)		  (((x) + (n)-1) / (n) * (n))
 #define likely(x)		  __builtin_expect(!!(x), 1)
 #define unlikely(x)		  __builtin_expect(!!(x), 0)
 #define BUILD_BUG_ON(x)		  static_assert(!(x), #x)
@@ -113,6 +115,7 @@ static inline void *kzalloc(size_t size, gfp_t gfp)
 	return calloc(1, size);
 }
 
+#define kfree	 free
 #define kvzalloc kzalloc
 #define kvfree	 free
 
