@@ -46,7 +46,7 @@
 #define AHEAD_FEW	32u
 #define AHEAD_HOLDS_MAX 4096u
 /* The largest window that is mapped granule by granule. */
-#define AHEAD_FINE 4u
+#define AHEAD_FINE 3u
 /* Misses without windows after one that found everything held. */
 #define AHEAD_OFF 64u
 /* A stream is followed by windows of this level or above, when half is used. */
