@@ -89,19 +89,6 @@ static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 	assert_int_equal(ret->bounced_bytes, 0);
 }
 
-/* With copies, in a pool that is a 64th of the quota. */
-static void run_copying(const struct trace *trace, uint64_t quota,
-			struct engine_result *ret)
-{
-	struct engine_config config;
-
-	engine_config_init(&config);
-	config.granule_shift = 12;
-	config.quota = quota;
-	assert_int_equal(engine_run(trace, &config, &cost_default, ret), 0);
-	assert_true(ret->pinned_peak <= quota);
-}
-
 /*
  * With a quota for all of it, and nothing to gain by larger pieces, the engine
  * does exactly what the simple simulator does.
@@ -289,112 +276,6 @@ static void test_engine_refused(void **state)
 	assert_int_equal(e.pinned_peak, 8192);
 	run(trace, 12, 0, &e);
 	assert_int_equal(e.unserved, 3);
-	trace_free(trace);
-}
-
-/*
- * A page that is not mapped is copied, and mapped for the next time: who copies
- * waits less, and what is copied is a small share. DRV-PREFETCH-2: the pool is
- * mapped and held, and a part of the quota.
- */
-static void test_engine_copies(void **state)
-{
-	struct engine_result with, without;
-	struct trace *trace = new_trace();
-	uint64_t bytes = 0;
-	const uint64_t quota = 64 * 4096;
-
-	(void)state;
-	seed = 7;
-	for (uint32_t i = 0; i < 5000; i++) {
-		struct trace_segment s = { (uint64_t)rnd(100) * 8192, 1024 };
-		struct trace_map map = { .time_us = (uint64_t)i * 100,
-					 .segments = &s,
-					 .n_segments = 1 };
-		uint32_t id;
-
-		assert_int_equal(trace_add_map(trace, &map, &id), 0);
-		assert_int_equal(trace_add_unmap(trace, map.time_us + 5, 0, id),
-				 0);
-		bytes += s.len;
-	}
-	run(trace, 12, quota, &without);
-	run_copying(trace, quota, &with);
-	assert_int_equal(without.pinned_peak, quota);
-	assert_int_equal(with.pinned_peak, quota);
-	assert_true(with.bounced_bytes > bytes / 40);
-	assert_true(with.bounced_bytes <= bytes / 20 + (32 << 10));
-	assert_true(with.waits < without.waits - without.waits / 20);
-	assert_int_equal(with.refused, 0);
-	trace_free(trace);
-}
-
-/* The quota is full of what is held: copied instead of refused. */
-static void test_engine_full(void **state)
-{
-	struct trace *trace = new_trace();
-	const uint64_t quota = 64 * 4096;
-	struct engine_result e;
-
-	(void)state;
-	/* all but the pool; more than is copied to save a wait */
-	(void)add(trace, 1 << 20, quota - 4096);
-	for (uint32_t i = 0; i < 4; i++) {
-		uint32_t id = add(trace, (2 << 20) + (uint64_t)i * 8192, 4096);
-
-		assert_int_equal(trace_add_unmap(trace, 0, 0, id), 0);
-	}
-	run(trace, 12, quota - 4096, &e);
-	assert_int_equal(e.unserved, 4);
-	run_copying(trace, quota, &e);
-	assert_int_equal(e.unserved, 0);
-	assert_int_equal(e.refused, 0);
-	assert_int_equal(e.bounced_bytes, 4 * 4096);
-	/* one at a time; the pool has one page */
-	(void)add(trace, 4 << 20, 2048);
-	(void)add(trace, 5 << 20, 2048);
-	run_copying(trace, quota, &e);
-	assert_int_equal(e.unserved, 1);
-	trace_free(trace);
-}
-
-/* What cannot be copied, and who does not. */
-static void test_engine_copies_not(void **state)
-{
-	struct engine_config config;
-	struct engine_result e;
-	struct trace *trace = new_trace();
-
-	(void)state;
-	for (uint32_t i = 0; i < 8; i++) {
-		struct trace_segment s = { (uint64_t)i * 8192, 64 };
-		struct trace_map map = { .segments = &s,
-					 .n_segments = 1,
-					 .kind = i % 2 ? TRACE_COHERENT :
-							 TRACE_POOL };
-		uint32_t id;
-
-		assert_int_equal(trace_add_map(trace, &map, &id), 0);
-	}
-	run_copying(trace, 64 * 4096, &e);
-	assert_int_equal(e.waits, 8);
-	assert_int_equal(e.bounced_bytes, 0);
-	trace_free(trace);
-	trace = new_trace();
-	(void)add(trace, 8192, 64);
-	engine_config_init(&config);
-	config.granule_shift = 12;
-	config.quota = 64 * 4096;
-	config.strategy = VIRTIO_PVDMA_S_SHARED;
-	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
-	assert_int_equal(e.waits, 1);
-	assert_int_equal(e.pinned_peak, 4096);
-	config.strategy = VIRTIO_PVDMA_S_ON_DEMAND;
-	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
-	assert_int_equal(e.waits, 0);
-	assert_int_equal(e.bounced_bytes, 64);
-	/* the pool's page; the hint came too late */
-	assert_int_equal(e.pinned_peak, 4096);
 	trace_free(trace);
 }
 
@@ -700,9 +581,6 @@ int main(void)
 		cmocka_unit_test(test_engine_under_quota),
 		cmocka_unit_test(test_engine_refused),
 		cmocka_unit_test(test_engine_shapes),
-		cmocka_unit_test(test_engine_copies),
-		cmocka_unit_test(test_engine_full),
-		cmocka_unit_test(test_engine_copies_not),
 		cmocka_unit_test(test_meter),
 		cmocka_unit_test(test_need),
 		cmocka_unit_test(test_bench),
