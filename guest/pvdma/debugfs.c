@@ -24,10 +24,18 @@ static const char *const pvdma_counter_names[PVDMA_NR_COUNTERS] = {
 };
 
 static const char *const pvdma_traffic_names[PVDMA_NR_TRAFFIC] = {
-	"requests",	     "map_requests",	"unmap_requests",
-	"prefetch_requests", "failed_requests", "waits",
-	"wait_ns",	     "left_requests",	"timeouts",
-	"refused_requests",  "late_answers",
+	"requests",
+	"map_requests",
+	"unmap_requests",
+	"prefetch_requests",
+	"lost_hints",
+	"failed_requests",
+	"waits",
+	"wait_ns",
+	"left_requests",
+	"timeouts",
+	"refused_requests",
+	"late_answers",
 };
 
 static void pvdma_debugfs_counters(struct seq_file *m,

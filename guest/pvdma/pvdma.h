@@ -3,7 +3,7 @@
  * pvdma.h - the objects of the module and who may call whom
  *
  * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
- * request.c, the virtqueue; its way back, where the host has a part in it:
+ * request.c, queue.c; its way back, where the host has a part in it:
  * strict.c, unmap.c, request.c. Around them: virtio.c and session.c (the device's life),
  * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
  * since when, and how strict), reserve.c (memory for copies), memory.c,
@@ -94,8 +94,9 @@ struct pvdma_traffic {
 	u64 map_requests;
 	u64 unmap_requests;
 	u64 prefetch_requests;
-	u64 failed; /* answered other than OK */
-	u64 waits;  /* answers not there at the first look */
+	u64 hints_lost; /* too many at once to be sent */
+	u64 failed;	/* answered other than OK */
+	u64 waits;	/* answers not there at the first look */
 	u64 wait_ns;
 	u64 left;     /* requests not waited for: a copy did it */
 	u64 timeouts; /* requests given up */
@@ -114,7 +115,7 @@ enum pvdma_pool_kind {
 };
 
 /* The unit of chunks' sizes and places */
-#define PVDMA_BOUNCE_UNIT SZ_64K
+#define PVDMA_BOUNCE_UNIT SZ_16K
 
 /* The one device of this VM */
 struct pvdma {
@@ -135,6 +136,7 @@ struct pvdma {
 	struct list_head endpoints;    /* pvdma_lock */
 	struct pvdma_counters retired; /* of endpoints gone; pvdma_lock */
 	struct work_struct news_work;
+	struct delayed_work post_work; /* sends what nobody waits for */
 	struct notifier_block memory_nb;
 	struct device *class_dev;
 	struct dentry *debugfs;
@@ -199,13 +201,16 @@ void pvdma_strict_undo(struct pvdma_endpoint *ep, u64 addr, size_t size);
 void pvdma_strict_undo_sg(struct pvdma_endpoint *ep, struct scatterlist *sgl,
 			  int n);
 
+/* queue.c */
+int pvdma_queue_setup(struct pvdma *pv, struct virtqueue **vqs);
+void pvdma_queue_start(struct pvdma *pv);
+void pvdma_queue_stop(struct pvdma *pv);
+void pvdma_queue_reclaim(struct pvdma *pv);
+void pvdma_queue_free(struct pvdma *pv);
+
 /* request.c */
-int pvdma_request_setup(struct pvdma *pv, struct virtqueue **vqs);
-void pvdma_request_start(struct pvdma *pv);
-void pvdma_request_stop(struct pvdma *pv);
-void pvdma_request_reclaim(struct pvdma *pv);
-void pvdma_request_free(struct pvdma *pv);
 void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last);
+void pvdma_request_post_all(struct work_struct *work);
 
 /* session.c */
 int pvdma_session_init(struct pvdma *pv);

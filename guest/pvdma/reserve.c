@@ -28,7 +28,7 @@ static int bounce_kb = -1;
 module_param(bounce_kb, int, 0644);
 MODULE_PARM_DESC(
 	bounce_kb,
-	"KiB of the quota that are kept mapped for copies (-1: 1/16, at most 1024; 0: none)");
+	"KiB of the quota that are kept mapped for copies (-1: 1/64, at most 1024; 0: none)");
 
 static unsigned int copy_after_us = 2000;
 module_param(copy_after_us, uint, 0644);
@@ -36,7 +36,7 @@ MODULE_PARM_DESC(
 	copy_after_us,
 	"microseconds after which a mapping that waits for the host is copied instead (0: never)");
 
-#define PVDMA_RESERVE_SHARE 16	   /* of the quota */
+#define PVDMA_RESERVE_SHARE 64	   /* of the quota */
 #define PVDMA_RESERVE_MOST  4	   /* never more than one such part of it */
 #define PVDMA_RESERVE_AUTO  SZ_1M  /* at most, unless asked for */
 #define PVDMA_RESERVE_MAX   SZ_64M /* whatever is asked for */

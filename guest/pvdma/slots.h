@@ -2,8 +2,8 @@
 /*
  * slots.h - an area of memory in slots, for copies of what devices transfer
  *
- * No locks: the owner has one. Memory is named by physical addresses; who copies
- * is the owner, too.
+ * No locks: the owner has one. Memory is named by physical addresses; it is the
+ * owner who copies, too.
  */
 #ifndef PVDMA_SLOTS_H
 #define PVDMA_SLOTS_H
@@ -11,7 +11,7 @@
 #include "env.h"
 
 #define PVDMA_SLOT_SHIFT 11
-#define PVDMA_SLOT_BYTES (1u << PVDMA_SLOT_SHIFT)
+#define PVDMA_SLOT_BYTES BIT(PVDMA_SLOT_SHIFT)
 
 struct pvdma_slots {
 	u64 base;    /* physical; of the area, a multiple of a page */

@@ -102,8 +102,8 @@ u64 pvdma_track_dir_bytes(const struct pvdma_track *t);
 bool pvdma_track_held(const struct pvdma_track *t, u64 granule);
 
 /*
- * Takes a hold on granules [@first, @last] if all of them are mapped; false, and
- * nothing is held, if one is not.
+ * Takes a hold on granules [@first, @last] if all of them are mapped; false,
+ * and nothing is held, if one is not.
  */
 bool pvdma_track_try(struct pvdma_track *t, u64 first, u64 last);
 

@@ -65,7 +65,7 @@ static int pvdma_virtio_find_queues(struct pvdma *pv)
 			pv->nr_queues, err);
 		goto out;
 	}
-	err = pvdma_request_setup(pv, vqs);
+	err = pvdma_queue_setup(pv, vqs);
 	if (err) {
 		pv->vdev->config->del_vqs(pv->vdev);
 		goto out;
@@ -85,13 +85,13 @@ static int pvdma_virtio_start(struct pvdma *pv)
 	if (err)
 		return err;
 	virtio_device_ready(pv->vdev);
-	pvdma_request_start(pv);
+	pvdma_queue_start(pv);
 	err = pvdma_session_init(pv);
 	if (!err)
 		return 0;
-	pvdma_request_stop(pv);
+	pvdma_queue_stop(pv);
 	virtio_reset_device(pv->vdev);
-	pvdma_request_reclaim(pv);
+	pvdma_queue_reclaim(pv);
 	pv->vdev->config->del_vqs(pv->vdev);
 	return err;
 }
@@ -99,9 +99,9 @@ static int pvdma_virtio_start(struct pvdma *pv)
 /* Endpoints are detached, or gone. The device touches nothing after this. */
 static void pvdma_virtio_stop(struct pvdma *pv)
 {
-	pvdma_request_stop(pv);
+	pvdma_queue_stop(pv);
 	virtio_reset_device(pv->vdev);
-	pvdma_request_reclaim(pv);
+	pvdma_queue_reclaim(pv);
 	pv->vdev->config->del_vqs(pv->vdev);
 }
 
@@ -120,7 +120,7 @@ static int pvdma_virtio_validate(struct virtio_device *vdev)
 static void pvdma_virtio_free(struct pvdma *pv)
 {
 	put_device(pv->class_dev);
-	pvdma_request_free(pv);
+	pvdma_queue_free(pv);
 	pvdma_bounce_free(pv);
 	pvdma_track_done(&pv->track);
 	free_percpu(pv->traffic);
@@ -137,6 +137,7 @@ static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
 	pv->vdev = vdev;
 	pv->conf = *conf;
 	INIT_LIST_HEAD(&pv->endpoints);
+	INIT_DELAYED_WORK(&pv->post_work, pvdma_request_post_all);
 	INIT_WORK(&pv->news_work, pvdma_config_news);
 	pv->nr_queues = min3((unsigned int)conf->num_queues, nr_cpu_ids,
 			     (unsigned int)PVDMA_QUEUES_MAX);
@@ -289,7 +290,7 @@ static int pvdma_virtio_shutdown(struct device *dev)
 	struct pvdma *pv = dev_get_drvdata(dev);
 
 	pvdma_endpoint_quiesce(pv);
-	pvdma_request_stop(pv);
+	pvdma_queue_stop(pv);
 	virtio_reset_device(pv->vdev);
 	return 0;
 }

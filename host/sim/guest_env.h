@@ -37,6 +37,7 @@ typedef struct {
 } raw_spinlock_t;
 
 #define U32_MAX	     UINT32_MAX
+#define BIT(n)	     (1ull << (n))
 #define U64_MAX	     UINT64_MAX
 #define PAGE_SIZE    4096ul
 #define GFP_KERNEL   1u

@@ -25,6 +25,7 @@ typedef uint64_t u64;
 typedef unsigned int gfp_t;
 
 #define U32_MAX	  UINT32_MAX
+#define BIT(n)	  (1ull << (n))
 #define U64_MAX	  UINT64_MAX
 #define PAGE_SIZE 4096ul
 
