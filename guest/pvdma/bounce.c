@@ -7,10 +7,10 @@
  *
  * A device whose DMA mask ends below the guest's memory gets the address of a
  * copy, as the kernel's direct mode does it (whose pool modules cannot use).
- * These chunks are 256 KiB; they are allocated when a driver sets a mask that is
- * too small, and later as they are needed, and kept until the host wants memory
- * back or the device goes. Holds and MAPs of the copies are the business of
- * dma_ops.c, as for any other memory.
+ * These chunks are 256 KiB; they are allocated when a driver sets a mask that
+ * is too small, and later as they are needed, and kept until the host wants
+ * memory back or the device goes. Holds and MAPs of the copies are the business
+ * of dma_ops.c, as for any other memory.
  *
  * The mapped pool is for what could be reached but is not mapped: reserve.c
  * fills it. Nothing is allocated for a copy there.

@@ -8,10 +8,10 @@
  * the device's mask does not reach); hold its granules and have the missing
  * ones mapped (batch.c, track.c); hand out the address. Where that fails for
  * want of room or of a host that answers, it is tried once more, with copies of
- * what is not mapped as long as reserve.c's memory lasts. What is small is copied
- * there without asking, and a hint tells the host to map it when it has time. Anything that fails
- * on the way gives back all that was taken, and the driver sees the DMA API's
- * own error.
+ * what is not mapped as long as reserve.c's memory lasts. What is small is
+ * copied there without asking, and a hint tells the host to map it when it has
+ * time. Anything that fails on the way gives back all that was taken, and the
+ * driver sees the DMA API's own error.
  *
  * Contexts: map and unmap run anywhere but in NMI, with interrupts off too.
  * Unmap neither allocates nor talks to the host. (Endpoints whose strategy
@@ -57,8 +57,8 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 }
 
 /*
- * The address of a copy in mapped memory, in place of what is not mapped. False:
- * there is no room for it.
+ * The address of a copy in mapped memory, in place of what is not mapped.
+ * False: there is no room for it.
  */
 static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 			     size_t size, dma_addr_t *addr)
@@ -118,7 +118,9 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 /* May what is mapped with @attrs be copied, where that saves a wait? */
 static bool pvdma_copyable(struct pvdma_endpoint *ep, unsigned long attrs)
 {
-	/* what a driver means to keep, and sync by itself, is worth a mapping */
+	/*
+	 * what a driver means to keep, and sync by itself, is worth a mapping
+	 */
 	return !ep->strict &&
 	       !(attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC)) &&
 	       pvdma_bounce_has_spare(ep->pv);

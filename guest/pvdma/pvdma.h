@@ -3,8 +3,8 @@
  * pvdma.h - the objects of the module and who may call whom
  *
  * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
- * request.c, queue.c; its way back, where the host has a part in it:
- * strict.c, unmap.c, request.c. Around them: virtio.c and session.c (the device's life),
+ * request.c, queue.c; its way back, where the host has a part in it: strict.c,
+ * unmap.c, request.c. Around them: virtio.c and session.c (the device's life),
  * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
  * since when, and how strict), reserve.c (memory for copies), memory.c,
  * coherent.c, sysfs.c and debugfs.c.

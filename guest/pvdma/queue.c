@@ -7,9 +7,9 @@
  *
  * Each queue has a fixed number of slots, three for each CPU that uses it (a
  * task, a softirq, a hard interrupt) and one more, because a slot is held with
- * preemption off only; and room for one request that nobody waits for. Where the
- * ring is too short for that, slots are held with interrupts off: whoever waits
- * for a slot waits for another CPU then, never for what it has itself
+ * preemption off only; and room for one request that nobody waits for. Where
+ * the ring is too short for that, slots are held with interrupts off: whoever
+ * waits for a slot waits for another CPU then, never for what it has itself
  * interrupted.
  *
  * Invariants: a slot is on its queue's free list, or held by one caller, or

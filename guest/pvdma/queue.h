@@ -38,7 +38,9 @@ struct pvdma_private {
 	struct pvdma_part main;
 };
 
-/* What nobody waits for: one PREFETCH at a time, and what is for the next one */
+/*
+ * What nobody waits for: one PREFETCH at a time, and what is for the next one
+ */
 struct pvdma_post {
 	struct pvdma_private slot; /* of it, main; in no list */
 	struct pvdma_hints hints;

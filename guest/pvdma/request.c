@@ -15,8 +15,8 @@
  * may yet map what it asks for, it takes holds of its own on these granules,
  * to give them up when the answer comes (DRV-MAP-1).
  *
- * What nobody waits for is posted: a PREFETCH of what was copied. There is one of
- * them on its way at a time, and what comes meanwhile makes up the next one.
+ * What nobody waits for is posted: a PREFETCH of what was copied. There is one
+ * of them on its way at a time, and what comes meanwhile makes up the next one.
  *
  * Locks: pvdma_queue.lock (raw, interrupts off), for no longer than it takes to
  * add to the ring or to look at it.

@@ -4,12 +4,12 @@
  *
  * Owns: the size of bounce.c's mapped pool, and the time for which it is there.
  *
- * While an endpoint is attached whose mappings may be kept, some of the quota is
- * held for copies. What is not mapped and finds no room, or no host that
+ * While an endpoint is attached whose mappings may be kept, some of the quota
+ * is held for copies. What is not mapped and finds no room, or no host that
  * answers, is copied there instead of failing (dma_ops.c): a NIC whose rings
  * hold all that may be mapped would else wait for a packet that it can't
- * receive. Such memory is mapped and held like any other (DRV-MAP-1), so nothing
- * of it is special to the host.
+ * receive. Such memory is mapped and held like any other (DRV-MAP-1), so
+ * nothing of it is special to the host.
  *
  * It is given up when the host wants memory back (DRV-QUOTA-1), as far as it is
  * idle, when an allocation of a driver fails, and before the last endpoint is
@@ -102,7 +102,9 @@ void pvdma_reserve_open(struct pvdma *pv)
 			done >> 10, bytes >> 10);
 }
 
-/* How long to wait for a mapping that could be copied; 0: as long as it takes. */
+/*
+ * How long to wait for a mapping that could be copied; 0: as long as it takes.
+ */
 u32 pvdma_reserve_patience(struct pvdma *pv)
 {
 	return pvdma_bounce_has_spare(pv) ? READ_ONCE(copy_after_us) : 0;

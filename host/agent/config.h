@@ -51,7 +51,7 @@ struct agent_config {
 	mode_t socket_mode; /* of all sockets but control's */
 	uid_t socket_uid;   /* (uid_t)-1: as it comes */
 	gid_t socket_gid;   /* (gid_t)-1: as it comes */
-	uint32_t poll_us; /* for how long queues are looked at; 0: never */
+	uint32_t poll_us;   /* for how long queues are looked at; 0: never */
 	int log_level;
 };
 

@@ -454,8 +454,7 @@ bool vm_work(struct vm *vm)
 {
 	/* What only a direct mapping had goes before what drivers want. */
 	return mode_work(vm) || enforce_work(vm) || headroom_work(vm) ||
-	       prefetch_work(vm) ||
-	       ahead_work(vm);
+	       prefetch_work(vm) || ahead_work(vm);
 }
 
 bool vm_look(struct vm *vm)

@@ -17,7 +17,7 @@
  *	twice	maps one page two times, and lets the device do nothing
  *	batch	gives up four pages; writes after the first and the last
  *	stream	maps and gives up 3072 pages, and counts those that are mapped
- *	copies	maps 256 pages to use them all at once: some may be copies, which
+ *	copies	maps 256 pages to use them all at once: some may be copies, and
  *		are to carry what the device writes and reads all the same
  */
 #include <linux/completion.h>
@@ -64,7 +64,7 @@ struct edu {
 };
 
 /* A transfer of BYTES; waits for its end. */
-static void transfer(struct edu *edu, u64 from, u64 to, u32 command)
+static void move(struct edu *edu, u64 from, u64 to, u32 command)
 {
 	unsigned int i;
 
@@ -84,7 +84,7 @@ static void transfer(struct edu *edu, u64 from, u64 to, u32 command)
 static bool reaches(struct edu *edu, u8 *p, dma_addr_t addr)
 {
 	memset(p, 0x5a, BYTES);
-	transfer(edu, DEVICE_BUFFER, addr, CMD_TO_MEMORY);
+	move(edu, DEVICE_BUFFER, addr, CMD_TO_MEMORY);
 	return memchr_inv(p, 0x5a, BYTES);
 }
 
@@ -279,12 +279,12 @@ static void run_stream(struct edu *edu)
 		__free_pages(areas[i], AREA_ORDER);
 }
 
-#define COPIES (1 << AREA_ORDER)
+#define COPIES BIT(AREA_ORDER)
 
 /*
- * What is at @p, mapped in both directions at @addr, is given to the device, which
- * keeps it; then other bytes are there, and the device writes back what it
- * has. A part of the page is synced, and no byte beside it may change.
+ * What is at @p, mapped in both directions at @addr, is given to the device,
+ * which keeps it; then the device writes back what it has. A part of the page
+ * is synced, and no byte beside it may change.
  */
 static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 {
@@ -294,8 +294,8 @@ static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 	memset(p + SZ_1K, 0x77, BYTES);
 	dma_sync_single_for_device(edu->dev, addr + SZ_1K, BYTES,
 				   DMA_BIDIRECTIONAL);
-	transfer(edu, addr + SZ_1K, DEVICE_BUFFER, 0);
-	transfer(edu, DEVICE_BUFFER, addr + SZ_2K, CMD_TO_MEMORY);
+	move(edu, addr + SZ_1K, DEVICE_BUFFER, 0);
+	move(edu, DEVICE_BUFFER, addr + SZ_2K, CMD_TO_MEMORY);
 	dma_sync_single_for_cpu(edu->dev, addr + SZ_2K, BYTES,
 				DMA_BIDIRECTIONAL);
 	right = !memchr_inv(p + SZ_2K, 0x77, BYTES) &&
@@ -304,7 +304,7 @@ static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 	/* for the next ones: zeroes */
 	memset(p, 0, SZ_4K);
 	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
-	transfer(edu, addr, DEVICE_BUFFER, 0);
+	move(edu, addr, DEVICE_BUFFER, 0);
 	return right;
 }
 
@@ -313,7 +313,7 @@ static bool comes_back(struct edu *edu, u8 *p, dma_addr_t addr)
 {
 	memset(p, 0x5a, SZ_4K);
 	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
-	transfer(edu, DEVICE_BUFFER, addr + SZ_4K - BYTES, CMD_TO_MEMORY);
+	move(edu, DEVICE_BUFFER, addr + SZ_4K - BYTES, CMD_TO_MEMORY);
 	dma_unmap_single(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
 	return !memchr_inv(p + SZ_4K - BYTES, 0, BYTES) &&
 	       !memchr_inv(p, 0x5a, SZ_4K - BYTES);
