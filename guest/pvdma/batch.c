@@ -80,7 +80,8 @@ static int pvdma_batch_new_leaf(struct pvdma_batch *b, u64 leaf, u64 addr)
 }
 
 /* Adds granules, held by a word of leaf @leaf, to the request. */
-static int pvdma_batch_add(struct pvdma_batch *b, u64 leaf, u64 granule, u32 n)
+static int pvdma_batch_add(struct pvdma_batch *b, enum pvdma_level level,
+			   u64 leaf, u64 granule, u32 n)
 {
 	u64 at = pvdma_track_leaf_addr(b->track, leaf);
 	struct pvdma_slot *s;
@@ -99,7 +100,8 @@ static int pvdma_batch_add(struct pvdma_batch *b, u64 leaf, u64 granule, u32 n)
 		}
 		if ((pvdma_track_registered(b->track, leaf) ||
 		     pvdma_encode_leaf(s->leaf, s->max_leaves, leaf, at)) &&
-		    pvdma_encode_granules(s->main, s->max_items, granule, n))
+		    pvdma_encode_word(s->main, s->max_items, &s->levels,
+				      level == PVDMA_BLOCKS, granule, n))
 			return 0;
 		err = pvdma_batch_flush(b);
 		if (err)
@@ -116,7 +118,7 @@ static int pvdma_batch_miss(struct pvdma_batch *b, enum pvdma_level level,
 	int err = pvdma_env_check(max(addr, granule << b->track->shift));
 
 	if (!err)
-		err = pvdma_batch_add(b, pvdma_track_leaf_of(level, at),
+		err = pvdma_batch_add(b, level, pvdma_track_leaf_of(level, at),
 				      granule, n);
 	if (!err)
 		b->misses += n;

@@ -77,6 +77,21 @@ static bool pvdma_encode_join(struct virtio_pvdma_range *r, u64 first, u64 last)
 	return true;
 }
 
+static bool pvdma_encode_append(struct pvdma_msg *msg, u16 max, u64 first,
+				u32 n)
+{
+	u16 count = pvdma_encode_count(msg);
+
+	if (count >= max)
+		return false;
+	msg->item[count].range = (struct virtio_pvdma_range){
+		.first = cpu_to_le64(first),
+		.count = cpu_to_le32(n),
+	};
+	msg->head.count = cpu_to_le16(count + 1);
+	return true;
+}
+
 /*
  * A scatter list goes up and down and comes back to a large granule again and
  * again, so each range is looked at. There are few of them, and the answer to
@@ -90,13 +105,23 @@ bool pvdma_encode_granules(struct pvdma_msg *msg, u16 max, u64 first, u32 n)
 		if (pvdma_encode_join(&msg->item[i].range, first,
 				      first + n - 1))
 			return true;
-	if (count >= max)
+	return pvdma_encode_append(msg, max, first, n);
+}
+
+bool pvdma_encode_word(struct pvdma_msg *msg, u16 max, struct pvdma_levels *l,
+		       bool block, u64 first, u32 n)
+{
+	u16 i, count = pvdma_encode_count(msg);
+
+	for (i = 0; i < count; i++)
+		if (pvdma_levels_block(l, i) == block &&
+		    pvdma_encode_join(&msg->item[i].range, first,
+				      first + n - 1))
+			return true;
+	if (!pvdma_encode_append(msg, max, first, n))
 		return false;
-	msg->item[count].range = (struct virtio_pvdma_range){
-		.first = cpu_to_le64(first),
-		.count = cpu_to_le32(n),
-	};
-	msg->head.count = cpu_to_le16(count + 1);
+	l->blocks[count / 64] &= ~(1ull << count % 64);
+	l->blocks[count / 64] |= (u64)block << count % 64;
 	return true;
 }
 

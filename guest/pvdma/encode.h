@@ -45,6 +45,25 @@ void pvdma_encode_attach(struct pvdma_msg *msg, u64 dma_mask, u8 strategy);
 bool pvdma_encode_leaf(struct pvdma_msg *msg, u16 max, u64 leaf, u64 addr);
 bool pvdma_encode_granules(struct pvdma_msg *msg, u16 max, u64 first, u32 n);
 
+/* Which items of a message are held by words of blocks; a bit each */
+struct pvdma_levels {
+	u64 blocks[(PVDMA_MSG_ITEMS + 63) / 64];
+};
+
+static inline bool pvdma_levels_block(const struct pvdma_levels *l, u16 item)
+{
+	return l->blocks[item / 64] >> item % 64 & 1;
+}
+
+/*
+ * As pvdma_encode_granules(), for granules that are held by one word, of a
+ * @block or not. What is held by words of another level is another item, for
+ * whoever wants to hold the items' words once more: there is none of the other
+ * level.
+ */
+bool pvdma_encode_word(struct pvdma_msg *msg, u16 max, struct pvdma_levels *l,
+		       bool block, u64 first, u32 n);
+
 u16 pvdma_encode_count(const struct pvdma_msg *msg);
 
 /* The granules that the items of a MAP or UNMAP name. */

@@ -31,18 +31,25 @@ void pvdma_queue_holds(struct pvdma_private *s, bool take)
 {
 	const struct pvdma_msg *msg = s->main.msg;
 	struct pvdma_track *track = &s->queue->pv->track;
-	u16 i, n = pvdma_encode_count(msg);
-	u64 first, last;
+	u16 i, items = pvdma_encode_count(msg);
+	enum pvdma_level level;
+	u64 at, n;
 
 	if (msg->head.type != VIRTIO_PVDMA_T_MAP)
 		return;
-	for (i = 0; i < n; i++) {
-		first = le64_to_cpu(msg->item[i].range.first);
-		last = first + le32_to_cpu(msg->item[i].range.count) - 1;
+	for (i = 0; i < items; i++) {
+		at = le64_to_cpu(msg->item[i].range.first);
+		n = le32_to_cpu(msg->item[i].range.count);
+		level = PVDMA_GRANULES;
+		if (pvdma_levels_block(&s->slot.levels, i)) {
+			level = PVDMA_BLOCKS;
+			at >>= VIRTIO_PVDMA_BLOCK_SHIFT;
+			n >>= VIRTIO_PVDMA_BLOCK_SHIFT;
+		}
 		if (take)
-			pvdma_track_hold_more(track, first, last);
+			pvdma_track_hold_words(track, level, at, n);
 		else
-			pvdma_track_drop(track, first, last);
+			pvdma_track_drop_words(track, level, at, n);
 	}
 }
 

@@ -18,8 +18,9 @@ struct pvdma;
 struct pvdma_slot {
 	struct pvdma_msg *main;
 	struct pvdma_msg *leaf;
-	u16 max_items;	 /* of main */
-	u16 max_leaves;	 /* of leaf */
+	u16 max_items;		    /* of main */
+	u16 max_leaves;		    /* of leaf */
+	struct pvdma_levels levels; /* of main, a MAP */
 	u32 patience_us; /* wait no longer, if it can be helped; 0: do wait */
 };
 

@@ -363,19 +363,12 @@ undo:
 	return false;
 }
 
-void pvdma_track_hold_more(struct pvdma_track *t, u64 first, u64 last)
+void pvdma_track_hold_words(struct pvdma_track *t, enum pvdma_level level,
+			    u64 at, u64 n)
 {
-	struct pvdma_run run;
-	u64 i;
-
-	while (first <= last) {
-		run = pvdma_track_run(first, last);
-		/* held already, so each word exists */
-		for (i = 0; i < run.n; i++)
-			(void)pvdma_track_hold(
-				pvdma_track_word(t, run.level, run.at + i));
-		first += pvdma_track_granules(run.level, run.n);
-	}
+	/* held already, so each word exists */
+	for (; n; n--, at++)
+		(void)pvdma_track_hold(pvdma_track_word(t, level, at));
 }
 
 /* Gives up the holds of one run; false if one of them was not there. */
@@ -400,6 +393,15 @@ static bool pvdma_track_drop_run(struct pvdma_track *t, struct pvdma_run run)
 			sane &= pvdma_track_unhold(word + i);
 	}
 	return sane;
+}
+
+void pvdma_track_drop_words(struct pvdma_track *t, enum pvdma_level level,
+			    u64 at, u64 n)
+{
+	const struct pvdma_run run = { level, at, n };
+
+	WARN_ONCE(!pvdma_track_drop_run(t, run),
+		  "pvdma: a hold of a late request was given up by others\n");
 }
 
 void pvdma_track_drop(struct pvdma_track *t, u64 first, u64 last)

@@ -107,8 +107,16 @@ bool pvdma_track_held(const struct pvdma_track *t, u64 granule);
  */
 bool pvdma_track_try(struct pvdma_track *t, u64 first, u64 last);
 
-/* Take and give up a hold on granules [@first, @last]. */
-void pvdma_track_hold_more(struct pvdma_track *t, u64 first, u64 last);
+/*
+ * Take and give up a hold on words [@at, @at + @n) of @level, which are held by
+ * others as well.
+ */
+void pvdma_track_hold_words(struct pvdma_track *t, enum pvdma_level level,
+			    u64 at, u64 n);
+void pvdma_track_drop_words(struct pvdma_track *t, enum pvdma_level level,
+			    u64 at, u64 n);
+
+/* Gives up a hold on granules [@first, @last]. */
 void pvdma_track_drop(struct pvdma_track *t, u64 first, u64 last);
 
 static inline u64 pvdma_track_leaf_of(enum pvdma_level level, u64 at)

@@ -30,10 +30,13 @@
 /* ... and how many bytes that did not wait make up for one that did. */
 #define HEADROOM_FORGET 16u
 
+/* In whole granules: a quota of a few of them has no room to spare. */
 static uint64_t high_watermark(const struct vm *vm)
 {
-	return min(vm->root->headroom.need * HEADROOM_REQUESTS,
-		   vm->root->quota.limit / HEADROOM_SHARE);
+	uint64_t high = min(vm->root->headroom.need * HEADROOM_REQUESTS,
+			    vm->root->quota.limit / HEADROOM_SHARE);
+
+	return high >> vm_shift(vm) << vm_shift(vm);
 }
 
 static bool is_low(const struct vm *vm)

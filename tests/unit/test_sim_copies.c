@@ -65,6 +65,7 @@ static void run_copying(const struct trace *trace, uint64_t quota,
 
 	engine_config_init(&config);
 	config.granule_shift = 12;
+	config.ahead = false;
 	config.quota = quota;
 	assert_int_equal(engine_run(trace, &config, &cost_default, ret), 0);
 	assert_true(ret->pinned_peak <= quota);
@@ -162,6 +163,7 @@ static void test_copies_not(void **state)
 	(void)add(trace, 8192, 64);
 	engine_config_init(&config);
 	config.granule_shift = 12;
+	config.ahead = false;
 	config.quota = 64 * 4096;
 	config.strategy = VIRTIO_PVDMA_S_SHARED;
 	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);

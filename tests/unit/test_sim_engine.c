@@ -227,6 +227,7 @@ static void test_engine_few_entries(void **state)
 	engine_config_init(&config);
 	config.quota = 64 << 20;
 	config.entries_max = 4096 / 40;
+	config.pool_max = 0;
 	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
 	assert_int_equal(e.refused, 0);
 	assert_true(e.evictions > 0);

@@ -136,9 +136,34 @@ static void device_map(const struct pvdma_msg *msg)
 	}
 }
 
+/*
+ * Whoever leaves the request to the host takes holds of its own on its words
+ * (DRV-MAP-1): all of them are there, and held.
+ */
+static void check_words(struct pvdma_slot *slot)
+{
+	u16 i, items = pvdma_encode_count(slot->main);
+
+	for (i = 0; i < items; i++) {
+		bool block = pvdma_levels_block(&slot->levels, i);
+		enum pvdma_level level = block ? PVDMA_BLOCKS : PVDMA_GRANULES;
+		u64 first = le64_to_cpu(slot->main->item[i].range.first);
+		u32 n = le32_to_cpu(slot->main->item[i].range.count), g;
+
+		for (g = 0; g < n; g += pvdma_track_granules(level, 1))
+			assert_true(is_held(pvdma_track_word(
+				&pv.track, level,
+				block ? (first + g) / 16 : first + g)));
+		if (block)
+			assert_true(first % 16 == 0 && n % 16 == 0);
+	}
+}
+
 int pvdma_request_run(struct pvdma_slot *slot)
 {
 	int err;
+
+	check_words(slot);
 
 	assert_true(pv.taken);
 	pv.runs++;
@@ -335,6 +360,27 @@ static void test_blocks(void **state)
 	assert_int_equal(b.misses, 1);
 }
 
+/* Pieces of a block, one by one and as a block: two items, for two kinds of words. */
+static void test_levels(void **state)
+{
+	struct pvdma_batch b;
+	u64 g;
+
+	(void)state;
+	begin(&b);
+	for (g = 320; g < 352; g += 8)
+		assert_int_equal(pvdma_batch_hold(&b, PAGE(g), PAGE(8)), 0);
+	assert_int_equal(pvdma_encode_count(b.slot->main), 1);
+	assert_null(pvdma_track_word(&pv.track, PVDMA_BLOCKS, 20));
+	assert_int_equal(pvdma_batch_hold(&b, PAGE(352), PAGE(16)), 0);
+	/* (the leaf of the blocks was made with no slot in hand) */
+	assert_int_equal(pvdma_batch_hold(&b, PAGE(368), PAGE(8)), 0);
+	assert_int_equal(pvdma_encode_count(b.slot->main), 2);
+	assert_int_equal(pvdma_batch_end(&b), 0);
+	for (g = 320; g < 376; g++)
+		assert_true(pv.mapped[g]);
+}
+
 /* DRV-REQ-2: a failed request fails the mapping, and nothing stays held. */
 static void test_failure(void **state)
 {
@@ -440,7 +486,7 @@ int main(void)
 		TEST(test_failure),	  TEST(test_cancel),
 		TEST(test_not_memory),	  TEST(test_no_slot),
 		TEST(test_no_memory),	  TEST(test_leaf_between),
-		TEST(test_blocks),
+		TEST(test_blocks),	  TEST(test_levels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@ Written against the protocols' texts alone.
 """
 
 import array
+import ctypes
 import mmap
 import os
 import select
@@ -218,10 +219,11 @@ class Memory:
         return struct.unpack_from("<I", self.map, gpa - self.gpa)[0]
 
     def put_u16(self, gpa, value):
-        struct.pack_into("<H", self.map, gpa - self.gpa, value & 0xFFFF)
+        # one store: the agent may look at any time
+        ctypes.c_uint16.from_buffer(self.map, gpa - self.gpa).value = value & 0xFFFF
 
     def put_u32(self, gpa, value):
-        struct.pack_into("<I", self.map, gpa - self.gpa, value)
+        ctypes.c_uint32.from_buffer(self.map, gpa - self.gpa).value = value
 
 
 class Queue:
