@@ -73,6 +73,10 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 		pvdma_track_drop(track, first, last);
 		return true;
 	}
+	/* not asked for yet: it may be no memory, or another device's */
+	if (pvdma_env_check(phys) ||
+	    pvdma_env_check(phys + (size ? size : 1) - 1))
+		return false;
 	copy = pvdma_bounce_map_spare(ep, phys, size);
 	if (copy == DMA_MAPPING_ERROR)
 		return false;
