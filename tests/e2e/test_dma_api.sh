@@ -13,7 +13,7 @@ NIC=$(guest_bdf 0)
 ROUNDS=200000
 
 # A mapping that hits leaves the guest in no way: it makes no request, no MMIO exit,
-# and no message to the agent.
+# and no message to the agent. (The few there are attach, detach, and prepare copies.)
 hits() {
 	local requests messages
 
@@ -23,7 +23,7 @@ hits() {
 	g hits "dmacheck_bench $ROUNDS $NIC" | tee /dev/stderr | grep -q 'ok bench' ||
 		fail "the bench did not end well"
 	expect "requests for $ROUNDS mappings that hit" \
-		"$(g hits 'counter requests') - $requests <= 4"
+		"$(g hits 'counter requests') - $requests <= 8"
 	expect "messages for them" "$(agent_messages a) - $messages <= 8"
 }
 

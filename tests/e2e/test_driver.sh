@@ -43,7 +43,8 @@ start_fake() {
 load() {
 	! g driver 'pvdma_load endpoints=0000:00:08/1' || fail "a parameter that is no address was taken"
 	g_says driver 'parameter endpoints: "0000:00:08/1" is not ADDRESS/NUMBER'
-	g driver "pvdma_load endpoints=$NVME/7,$NIC/9"
+	# what fails is to fail, not to be copied
+	g driver "pvdma_load bounce_kb=0 endpoints=$NVME/7,$NIC/9"
 	same "the number of endpoints" "$(g driver 'attribute endpoints | wc -l')" 2
 	same "INIT accepted" "$(fake_stat .ready)" true
 	no_violations
