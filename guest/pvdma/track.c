@@ -400,7 +400,9 @@ void pvdma_track_drop_words(struct pvdma_track *t, enum pvdma_level level,
 {
 	const struct pvdma_run run = { level, at, n };
 
-	WARN_ONCE(!pvdma_track_drop_run(t, run),
+	bool sane = pvdma_track_drop_run(t, run);
+
+	WARN_ONCE(!sane,
 		  "pvdma: a hold of a late request was given up by others\n");
 }
 
