@@ -333,6 +333,8 @@ static int pvdma_request_exchange(struct pvdma_private *s, bool with_leaf)
 	return err ? -EIO : wait;
 }
 
+#define PVDMA_FAILED "request %#x of endpoint %u failed: %s\n"
+
 static int pvdma_request_judge(struct pvdma_private *s, struct pvdma_part *part)
 {
 	const struct pvdma_msg *msg = part->msg;
@@ -340,14 +342,20 @@ static int pvdma_request_judge(struct pvdma_private *s, struct pvdma_part *part)
 	int err = pvdma_encode_result(msg, part->used);
 
 	trace_pvdma_answer(pv, msg, err);
-	if (err) {
-		this_cpu_inc(pv->traffic->failed);
-		dev_warn_ratelimited(&pv->vdev->dev,
-				     "request %#x of endpoint %u failed: %s\n",
+	if (!err)
+		return 0;
+	this_cpu_inc(pv->traffic->failed);
+	/* that a quota is short is often said: it must not silence others */
+	if (err == -ENOMEM)
+		dev_warn_ratelimited(&pv->vdev->dev, PVDMA_FAILED,
 				     msg->head.type,
 				     le32_to_cpu(msg->head.endpoint),
 				     pvdma_encode_status(msg));
-	}
+	else
+		dev_warn_ratelimited(&pv->vdev->dev, PVDMA_FAILED,
+				     msg->head.type,
+				     le32_to_cpu(msg->head.endpoint),
+				     pvdma_encode_status(msg));
 	return err;
 }
 

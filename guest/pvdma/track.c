@@ -399,7 +399,6 @@ void pvdma_track_drop_words(struct pvdma_track *t, enum pvdma_level level,
 			    u64 at, u64 n)
 {
 	const struct pvdma_run run = { level, at, n };
-
 	bool sane = pvdma_track_drop_run(t, run);
 
 	WARN_ONCE(!sane,

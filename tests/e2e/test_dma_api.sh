@@ -59,10 +59,10 @@ shrinks() {
 		'(($(g hits "counter bounce_pool_bytes") == 0))'
 	g_says hits 'the memory for copies shrinks by [1-9][0-9]* KiB'
 	expect "bytes that the host wants" "$(g hits 'attribute excess') > 0"
+	g hits "echo 0 > /sys/module/pvdma/parameters/bounce_kb"
 	agent_query a quota 64M
 	eventually 30 "the quota in the guest" eval '(($(g hits "attribute excess") == 0))'
-	g hits "echo 0 > /sys/module/pvdma/parameters/bounce_kb
-		cd /sys/module/dmacheck/parameters; echo 0 > leak; echo 0 > stay; dmesg -c > /dev/null
+	g hits "cd /sys/module/dmacheck/parameters; echo 0 > leak; echo 0 > stay; dmesg -c > /dev/null
 		dmacheck_bind $NIC || true; dmesg | grep dmacheck:" > "$log"
 	contains "dmacheck" "$log" 'dmacheck: [0-9]{2} checks, 0 failed'
 	expect "memory for copies" "$(g hits 'counter bounce_pool_bytes') > 0"
