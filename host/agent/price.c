@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "host/agent/iommu/iommu.h"
+#include "host/lib/clock.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 
@@ -43,14 +43,6 @@ void price_init(struct price *price)
 	*price = measured;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* The least of some rounds. False: the backend does not map it. */
 static bool measure_size(struct iommu *iommu, void *mem, uint64_t size,
 			 uint64_t *ret_map, uint64_t *ret_unmap)
@@ -64,12 +56,12 @@ static bool measure_size(struct iommu *iommu, void *mem, uint64_t size,
 
 	*ret_map = *ret_unmap = UINT64_MAX;
 	for (int i = 0; i < PRICE_ROUNDS; i++) {
-		uint64_t start = now_ns(), mapped;
+		uint64_t start = clock_ns(), mapped;
 		int r;
 
 		if (iommu_map(iommu, &map) < 0)
 			return false;
-		mapped = now_ns();
+		mapped = clock_ns();
 		r = iommu_unmap(iommu, map.iova, size, NULL);
 		if (r < 0) {
 			(void)log_err_errno(
@@ -80,7 +72,7 @@ static bool measure_size(struct iommu *iommu, void *mem, uint64_t size,
 			return false;
 		}
 		*ret_map = min(*ret_map, mapped - start);
-		*ret_unmap = min(*ret_unmap, now_ns() - mapped);
+		*ret_unmap = min(*ret_unmap, clock_ns() - mapped);
 	}
 	return true;
 }

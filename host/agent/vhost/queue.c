@@ -22,12 +22,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vhost/backend.h"
 #include "vm.h"
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 /* Signals an eventfd. A full one is signalled already; others do not matter. */
@@ -140,14 +140,6 @@ static unsigned int serve_chains(struct queue *q, unsigned int budget,
 	return done;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* The ring was empty after @done chains: is it to be looked at again? */
 static bool queue_polls(struct queue *q, unsigned int done)
 {
@@ -155,7 +147,7 @@ static bool queue_polls(struct queue *q, unsigned int done)
 
 	if (q->window.most == 0)
 		return false;
-	now = now_ns();
+	now = clock_ns();
 	if (done > 0)
 		poll_served(&q->window, now);
 	return poll_goes_on(&q->window, now);
@@ -220,7 +212,7 @@ static int on_kick(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 	}
 	q->vhost->stats.kicks++;
 	if (q->window.most > 0)
-		poll_kicked(&q->window, now_ns());
+		poll_kicked(&q->window, clock_ns());
 	(void)queue_drain(q);
 	return 0;
 }
