@@ -13,35 +13,7 @@
 #include "host/lib/log.h"
 #include "host/sim/engine.h"
 #include "protocol/virtio_pvdma.h"
-
-static uint64_t seed;
-
-static uint32_t rnd(uint32_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(seed >> 33) % n;
-}
-
-static struct trace *new_trace(void)
-{
-	struct trace_info info = { .memory = 64u << 20,
-				   .cpus = 1,
-				   .n_devices = 1 };
-	struct trace *trace = NULL;
-
-	assert_int_equal(trace_new(&info, &trace), 0);
-	return trace;
-}
-
-static uint32_t add(struct trace *trace, uint64_t addr, uint64_t len)
-{
-	struct trace_segment s = { addr, len };
-	struct trace_map map = { .segments = &s, .n_segments = 1 };
-	uint32_t id;
-
-	assert_int_equal(trace_add_map(trace, &map, &id), 0);
-	return id;
-}
+#include "tests/unit/support/trace.h"
 
 static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 		struct engine_result *ret)
