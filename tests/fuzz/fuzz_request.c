@@ -293,8 +293,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    .no_memory = how >> 6 & 1,
 		    });
 	if (how >> 7 & 1)
-		(void)vm_endpoint_add(g.vm, 0);
-	else if (!(how >> 6 & 1))
+		(void)vm_endpoint_add(g.vm, 0); /* and no feature */
+	else if (how >> 6 & 1)
+		vm_set_features(g.vm, vm_features(g.vm));
+	else
 		guest_boot(&g);
 	steps(&in);
 	guest_stop(&g);
