@@ -17,7 +17,7 @@ bool pvdma_hints_add(struct pvdma_hints *h, u32 endpoint, u64 first, u64 last)
 		if (first >= h->range[i].first &&
 		    last < h->range[i].first + h->range[i].n)
 			return true;
-	if (h->n == PVDMA_HINTS_MAX)
+	if (h->n >= h->max)
 		return false;
 	h->endpoint = endpoint;
 	h->range[h->n].first = first;

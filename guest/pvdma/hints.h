@@ -11,6 +11,7 @@
 #define PVDMA_HINTS_MAX 16
 
 struct pvdma_hints {
+	u32 max; /* of one request; at most PVDMA_HINTS_MAX */
 	u32 n;
 	u32 endpoint; /* of all of them */
 	struct {

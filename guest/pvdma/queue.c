@@ -124,6 +124,7 @@ static int pvdma_queue_setup_slots(struct pvdma_queue *q)
 	s->main.msg = (void *)get_zeroed_page(GFP_KERNEL);
 	if (!s->main.msg)
 		return -ENOMEM;
+	q->post.hints.max = min_t(u32, q->pv->max_items, PVDMA_HINTS_MAX);
 	/* two chains of two descriptors each, and one that is posted */
 	q->nr_slots = clamp(3 * cpus + 1, 1u, max(room, 1u));
 	q->scarce = q->nr_slots < 3 * cpus;

@@ -233,7 +233,10 @@ static void pvdma_request_post(struct pvdma_queue *q)
 {
 	struct pvdma_part *part = &q->post.slot.main;
 
-	if (!q->post.hints.n || part->state == PVDMA_PART_SENT)
+	if (!q->post.hints.n)
+		return;
+	pvdma_queue_reap(q); /* the answer may be there */
+	if (part->state == PVDMA_PART_SENT)
 		return;
 	pvdma_hints_encode(&q->post.hints, part->msg);
 	/* no room: they were advice */
@@ -260,7 +263,6 @@ void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last)
 	raw_spin_lock_irqsave(&q->lock, flags);
 	if (!pv->live)
 		goto out;
-	pvdma_queue_reap(q);
 	if (!pvdma_hints_add(hints, endpoint, first, last)) {
 		pvdma_request_post(q);
 		if (!pvdma_hints_add(hints, endpoint, first, last))
@@ -295,7 +297,6 @@ void pvdma_request_post_all(struct work_struct *work)
 		kick = false;
 		raw_spin_lock_irqsave(&q->lock, flags);
 		if (pv->live && !READ_ONCE(pv->stalled)) {
-			pvdma_queue_reap(q);
 			pvdma_request_post(q);
 			kick = virtqueue_kick_prepare(q->vq);
 		}

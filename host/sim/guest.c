@@ -251,6 +251,7 @@ int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
 	guest->pv.vm = vm;
 	guest->pv.slot.max_items =
 		(u16)min((size_t)max_ranges, (size_t)PVDMA_MSG_ITEMS);
+	guest->hints.max = min((u32)max_ranges, (u32)PVDMA_HINTS_MAX);
 	guest->strategy = strategy;
 	pvdma_defer_init(&guest->defer, waiting, guest->pv.slot.max_items,
 			 ENDPOINT);

@@ -4,6 +4,7 @@
 
 unsigned int env_warnings;
 int env_allocations = -1;
+uintptr_t env_ram;
 
 void *env_alloc(size_t bytes)
 {

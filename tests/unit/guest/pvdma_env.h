@@ -60,9 +60,12 @@ void *env_alloc(size_t bytes);
 #define get_zeroed_page(gfp) ((void)(gfp), (unsigned long)env_alloc(PAGE_SIZE))
 #define free_page(p)	     free((void *)(p))
 
+/* Where physical memory begins. */
+extern uintptr_t env_ram;
+
 static inline u64 virt_to_phys(const void *p)
 {
-	return (uintptr_t)p;
+	return (uintptr_t)p - env_ram;
 }
 
 /* The test says what is memory. */

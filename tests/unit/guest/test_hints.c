@@ -23,7 +23,7 @@ static struct pvdma_msg *const msg = (struct pvdma_msg *)room;
 static int setup(void **state)
 {
 	(void)state;
-	hints = (struct pvdma_hints){};
+	hints = (struct pvdma_hints){ .max = PVDMA_HINTS_MAX };
 	env_allocations = -1;
 	env_warnings = 0;
 	return 0;
@@ -71,6 +71,12 @@ static void test_room(void **state)
 	assert_int_equal(hints.endpoint, 8);
 	/* more than an item can say */
 	assert_false(pvdma_hints_add(&hints, 8, 0, U32_MAX));
+	/* a device that takes no longer requests (DEV-REQ-2) */
+	hints = (struct pvdma_hints){ .max = 2 };
+	assert_true(pvdma_hints_add(&hints, 7, 0, 0));
+	assert_true(pvdma_hints_add(&hints, 7, 2, 2));
+	assert_true(pvdma_hints_add(&hints, 7, 2, 2));
+	assert_false(pvdma_hints_add(&hints, 7, 4, 4));
 }
 
 /*
