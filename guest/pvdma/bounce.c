@@ -181,11 +181,13 @@ bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask)
 	return true;
 }
 
-/* Room for @size bytes from @phys on, in memory up to @limit. */
+/* Room for @size bytes from @phys on, where @dev reaches it and likes it. */
 static struct pvdma_bounce_chunk *
-pvdma_bounce_take(struct pvdma_bounce_pool *pool, u64 limit, u64 phys, u64 size,
-		  u64 keep, u64 *addr)
+pvdma_bounce_take(struct pvdma_bounce_pool *pool, struct device *dev, u64 phys,
+		  u64 size, u64 keep, u64 *addr)
 {
+	u64 limit = pvdma_bounce_limit(dev, dma_get_mask(dev));
+	u64 boundary = dma_get_seg_boundary(dev);
 	struct pvdma_bounce_chunk *c, *found = NULL;
 	unsigned long flags;
 	unsigned int i;
@@ -194,7 +196,8 @@ pvdma_bounce_take(struct pvdma_bounce_pool *pool, u64 limit, u64 phys, u64 size,
 	for (i = 0; i < pool->nr && !found; i++) {
 		c = pool->chunk[i];
 		if (c->slots.base + c->bytes - 1 <= limit &&
-		    pvdma_slots_take(&c->slots, phys, size, keep, addr))
+		    pvdma_slots_take(&c->slots, phys, size, keep, boundary,
+				     addr))
 			found = c;
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
@@ -218,7 +221,8 @@ static void pvdma_bounce_fill(struct pvdma_endpoint *ep,
 /*
  * Copies @size bytes at @phys to where the endpoint's mask reaches; returns
  * that address, or DMA_MAPPING_ERROR. It keeps those low bits of the address
- * that the device's driver asked to be kept.
+ * that the device's driver asked to be kept, and does not cross the boundary
+ * of segments where the memory does not.
  */
 dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 			    size_t size)
@@ -236,7 +240,7 @@ dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 	pool = pvdma_bounce_pool(ep->pv, kind, GFP_ATOMIC);
 	if (!pool)
 		return DMA_MAPPING_ERROR;
-	while (!(c = pvdma_bounce_take(pool, limit, phys, size, keep, &addr)))
+	while (!(c = pvdma_bounce_take(pool, dev, phys, size, keep, &addr)))
 		if (pvdma_bounce_grow(pool, GFP_ATOMIC))
 			return DMA_MAPPING_ERROR;
 	pvdma_bounce_fill(ep, c, addr, phys, size);
@@ -252,7 +256,6 @@ dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
 				  size_t size)
 {
 	struct device *dev = &ep->pdev->dev;
-	u64 limit = pvdma_bounce_limit(dev, dma_get_mask(dev));
 	u64 keep = dma_get_min_align_mask(dev) | ~PAGE_MASK, addr;
 	struct pvdma_bounce_pool *pool =
 		READ_ONCE(ep->pv->pool[PVDMA_POOL_MAPPED]);
@@ -260,7 +263,7 @@ dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
 
 	if (!pool || !READ_ONCE(pool->nr) || keep >= PVDMA_BOUNCE_UNIT)
 		return DMA_MAPPING_ERROR;
-	c = pvdma_bounce_take(pool, limit, phys, size, keep, &addr);
+	c = pvdma_bounce_take(pool, dev, phys, size, keep, &addr);
 	if (!c)
 		return DMA_MAPPING_ERROR;
 	pvdma_bounce_fill(ep, c, addr, phys, size);

@@ -47,51 +47,85 @@ void pvdma_slots_done(struct pvdma_slots *s)
 	*s = (struct pvdma_slots){};
 }
 
-/* The first slot from @from below @end where @n are free, in steps of @step. */
-static u32 pvdma_slots_search(const struct pvdma_slots *s, u32 from, u32 end,
-			      u32 n, u32 step)
-{
-	u32 slot = roundup(from, step), i;
+/* What a copy needs. */
+struct pvdma_slots_need {
+	u64 offset; /* in its first slot, or those that @step keeps together */
+	u64 last;   /* its last byte's */
+	u64 boundary;
+	u32 n;	  /* slots */
+	u32 step; /* it begins at a multiple of this */
+};
 
-	while (slot + n <= s->n && slot < end) {
-		for (i = 0; i < n && !pvdma_slots_is_taken(s, slot + i); i++)
+/* @slot, or the next one from which a copy does not cross the boundary. */
+static u32 pvdma_slots_within(const struct pvdma_slots *s,
+			      const struct pvdma_slots_need *need, u32 slot)
+{
+	u64 start = s->base + ((u64)slot << PVDMA_SLOT_SHIFT);
+	u64 last = start + need->last;
+
+	if (!(((start + need->offset) ^ last) & ~need->boundary))
+		return slot;
+	/* no longer than what is between two of them: it meets one only */
+	last &= ~need->boundary;
+	return (last - s->base + PVDMA_SLOT_BYTES - 1) >> PVDMA_SLOT_SHIFT;
+}
+
+/* The first slot from @from below @end where there is room, or s->n. */
+static u32 pvdma_slots_search(const struct pvdma_slots *s, u32 from, u32 end,
+			      const struct pvdma_slots_need *need)
+{
+	u32 slot = roundup(from, need->step), next, i;
+
+	while (slot + need->n <= s->n && slot < end) {
+		next = pvdma_slots_within(s, need, slot);
+		if (next != slot) {
+			slot = roundup(next, need->step);
+			continue;
+		}
+		for (i = 0; i < need->n && !pvdma_slots_is_taken(s, slot + i);
+		     i++)
 			;
-		if (i == n)
+		if (i == need->n)
 			return slot;
 		/* behind the taken one; a full word is left at once */
 		slot += i;
 		slot = s->taken[slot / 64] == U64_MAX ? (slot / 64 + 1) * 64 :
 							slot + 1;
-		slot = roundup(slot, step);
+		slot = roundup(slot, need->step);
 	}
 	return s->n;
 }
 
 bool pvdma_slots_take(struct pvdma_slots *s, u64 phys, u64 size, u64 keep,
-		      u64 *addr)
+		      u64 boundary, u64 *addr)
 {
-	u64 offset = phys & keep;
-	u32 step = (keep >> PVDMA_SLOT_SHIFT) + 1;
-	u32 n, slot, i;
+	u64 last = phys + (size ? size : 1) - 1;
+	struct pvdma_slots_need need = {
+		.offset = phys & keep,
+		.step = (keep >> PVDMA_SLOT_SHIFT) + 1,
+		/* who crosses it in memory does not mind */
+		.boundary = (phys ^ last) & ~boundary ? U64_MAX : boundary,
+	};
+	u32 slot, i;
 
 	if (size > (u64)s->n << PVDMA_SLOT_SHIFT)
 		return false;
-	n = (offset + size + PVDMA_SLOT_BYTES - 1) >> PVDMA_SLOT_SHIFT;
-	n = n ? n : 1;
-	if (s->n - s->used < n)
+	need.last = need.offset + (last - phys);
+	need.n = (need.last >> PVDMA_SLOT_SHIFT) + 1;
+	if (s->n - s->used < need.n)
 		return false;
-	slot = pvdma_slots_search(s, s->next, s->n, n, step);
+	slot = pvdma_slots_search(s, s->next, s->n, &need);
 	if (slot == s->n)
-		slot = pvdma_slots_search(s, 0, s->next, n, step);
+		slot = pvdma_slots_search(s, 0, s->next, &need);
 	if (slot == s->n)
 		return false;
-	pvdma_slots_mark(s, slot, n, true);
-	for (i = 0; i < n; i++)
+	pvdma_slots_mark(s, slot, need.n, true);
+	for (i = 0; i < need.n; i++)
 		s->orig[slot + i] =
-			phys - offset + ((u64)i << PVDMA_SLOT_SHIFT);
-	s->length[slot] = n;
-	s->next = slot + n < s->n ? slot + n : 0;
-	*addr = s->base + ((u64)slot << PVDMA_SLOT_SHIFT) + offset;
+			phys - need.offset + ((u64)i << PVDMA_SLOT_SHIFT);
+	s->length[slot] = need.n;
+	s->next = slot + need.n < s->n ? slot + need.n : 0;
+	*addr = s->base + ((u64)slot << PVDMA_SLOT_SHIFT) + need.offset;
 	return true;
 }
 

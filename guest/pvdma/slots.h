@@ -30,10 +30,12 @@ void pvdma_slots_done(struct pvdma_slots *s);
 
 /*
  * Room for a copy of [@phys, @phys + @size); *@addr is where it goes. The bits
- * of @keep (a mask of low bits) are the same in both addresses. False: no room.
+ * of @keep (a mask of low bits) are the same in both addresses; and if the
+ * memory lies between two multiples of @boundary + 1, a power of two, so does
+ * the copy. False: no room.
  */
 bool pvdma_slots_take(struct pvdma_slots *s, u64 phys, u64 size, u64 keep,
-		      u64 *addr);
+		      u64 boundary, u64 *addr);
 
 /* The copy at @addr ends. False: there is none. */
 bool pvdma_slots_give(struct pvdma_slots *s, u64 addr, u64 keep);

@@ -349,7 +349,7 @@ static bool hold_or_copy(struct sim_guest *guest,
 
 	if (pvdma_track_try(&guest->track, first, last))
 		return true;
-	if (!pvdma_slots_take(&guest->slots, s->addr, s->len, KEEP,
+	if (!pvdma_slots_take(&guest->slots, s->addr, s->len, KEEP, U64_MAX,
 			      &guest->copy[call->index + i]))
 		return false;
 	guest->pv.stats.bounced_bytes += s->len;

@@ -41,7 +41,7 @@ static u64 take(u64 phys, u64 size, u64 keep)
 {
 	u64 addr = 0;
 
-	assert_true(pvdma_slots_take(&slots, phys, size, keep, &addr));
+	assert_true(pvdma_slots_take(&slots, phys, size, keep, U64_MAX, &addr));
 	assert_int_equal(addr & keep, phys & keep);
 	assert_true(pvdma_slots_has(&slots, addr));
 	assert_true(pvdma_slots_has(&slots, addr + (size ? size - 1 : 0)));
@@ -95,32 +95,71 @@ static void test_full(void **state)
 	u32 i;
 
 	(void)state;
-	assert_false(pvdma_slots_take(&slots, 0, (SLOTS + 1) * SLOT, 0, &addr));
-	assert_false(pvdma_slots_take(&slots, 1, SLOTS * SLOT, PAGE, &addr));
-	assert_false(pvdma_slots_take(&slots, 0, ~0ull, 0, &addr));
+	assert_false(pvdma_slots_take(&slots, 0, (SLOTS + 1) * SLOT, 0, U64_MAX,
+				      &addr));
+	assert_false(pvdma_slots_take(&slots, 1, SLOTS * SLOT, PAGE, U64_MAX,
+				      &addr));
+	assert_false(pvdma_slots_take(&slots, 0, ~0ull, 0, U64_MAX, &addr));
 	first = take(0, SLOTS * SLOT, 0);
 	assert_int_equal(first, BASE);
-	assert_false(pvdma_slots_take(&slots, 0, 1, 0, &addr));
+	assert_false(pvdma_slots_take(&slots, 0, 1, 0, U64_MAX, &addr));
 	assert_true(pvdma_slots_give(&slots, first, 0));
 	for (i = 0; i < SLOTS; i++)
 		(void)take(0x1000000 + i * 0x1000, SLOT, 0);
-	assert_false(pvdma_slots_take(&slots, 0, 1, 0, &addr));
+	assert_false(pvdma_slots_take(&slots, 0, 1, 0, U64_MAX, &addr));
 	assert_int_equal(addr, 0);
 	/* one gap, wherever the next look begins */
 	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
-	assert_false(pvdma_slots_take(&slots, 0, SLOT + 1, 0, &addr));
+	assert_false(pvdma_slots_take(&slots, 0, SLOT + 1, 0, U64_MAX, &addr));
 	assert_int_equal(take(0x5000, 1, 0), BASE + 77 * SLOT);
 	/* two that are no page */
 	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
 	assert_true(pvdma_slots_give(&slots, BASE + 78 * SLOT, 0));
-	assert_false(pvdma_slots_take(&slots, 0x6000, 2 * SLOT, PAGE, &addr));
+	assert_false(pvdma_slots_take(&slots, 0x6000, 2 * SLOT, PAGE, U64_MAX,
+				      &addr));
 	assert_int_equal(take(0x6000, 2 * SLOT, 0), BASE + 77 * SLOT);
+}
+
+static bool crosses(u64 first, u64 size, u64 boundary)
+{
+	return (first ^ (first + size - 1)) & ~boundary;
+}
+
+/* Whatever lies within a boundary has room in an empty area. */
+static void test_boundary(void **state)
+{
+	static const u64 keeps[] = { 0, 255, PAGE, 4 * PAGE + 3 };
+	u64 boundary, phys, size, addr = 0;
+	u32 i;
+
+	(void)state;
+	for (boundary = 0xff; boundary < SLOTS * SLOT / 4;
+	     boundary = 2 * boundary + 1) {
+		for (i = 0; i < 4 * ARRAY_SIZE(keeps); i++) {
+			phys = 0x7000000 + 997 * i % (boundary + 1);
+			size = boundary + 1 - (phys & boundary);
+			slots.next = i * 7;
+			assert_true(pvdma_slots_take(&slots, phys, size,
+						     keeps[i / 4], boundary,
+						     &addr));
+			assert_false(crosses(addr, size, boundary));
+			assert_int_equal((addr ^ phys) & keeps[i / 4], 0);
+			assert_true(
+				pvdma_slots_give(&slots, addr, keeps[i / 4]));
+		}
+		/* one that crosses it anyway goes anywhere */
+		assert_true(pvdma_slots_take(&slots, boundary, boundary + 3, 0,
+					     boundary, &addr));
+		assert_true(pvdma_slots_give(&slots, addr, 0));
+	}
 }
 
 /* Against an array that says who has each slot. */
 static void test_random(void **state)
 {
-	u64 who[SLOTS] = {}, addr[64] = {}, keep[64] = {}, seed = 1;
+	static const u64 boundaries[] = { U64_MAX, 0xffff, 0x3fff, 0x1ff };
+	u64 boundary, phys, who[SLOTS] = {}, addr[64] = {}, keep[64] = {},
+			    seed = 1;
 	u32 taken = 0, refused = 0, n, i, k, s, at;
 
 	(void)state;
@@ -136,11 +175,15 @@ static void test_random(void **state)
 		}
 		keep[k] = seed >> 50 & 1 ? PAGE : 0;
 		n = 1 + (seed >> 44) % (10 * SLOT);
-		if (!pvdma_slots_take(&slots, seed >> 20, n, keep[k],
+		phys = seed >> 20;
+		boundary = boundaries[seed >> 33 & 3];
+		if (!pvdma_slots_take(&slots, phys, n, keep[k], boundary,
 				      &addr[k])) {
 			refused++;
 			continue;
 		}
+		assert_true(crosses(phys, n, boundary) ||
+			    !crosses(addr[k], n, boundary));
 		taken++;
 		at = (addr[k] - BASE) / SLOT;
 		for (s = at; s <= (addr[k] + n - 1 - BASE) / SLOT; s++) {
@@ -157,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boundary, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 	};
 
