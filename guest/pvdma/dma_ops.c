@@ -56,6 +56,14 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 		WRITE_ONCE(ep->reach, reach);
 }
 
+/* Are the first byte and the last one memory that may be copied? */
+static int pvdma_check_ends(phys_addr_t phys, size_t size)
+{
+	int err = pvdma_env_check(phys);
+
+	return err ? err : pvdma_env_check(phys + (size ? size : 1) - 1);
+}
+
 /*
  * The address of a copy in mapped memory, in place of what is not mapped.
  * False: there is no room for it.
@@ -74,8 +82,7 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 		return true;
 	}
 	/* not asked for yet: it may be no memory, or another device's */
-	if (pvdma_env_check(phys) ||
-	    pvdma_env_check(phys + (size ? size : 1) - 1))
+	if (pvdma_check_ends(phys, size))
 		return false;
 	copy = pvdma_bounce_map_spare(ep, phys, size);
 	if (copy == DMA_MAPPING_ERROR)
@@ -107,12 +114,19 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	}
 	if (attrs & PVDMA_ATTR_NO_BOUNCE)
 		return -EIO;
-	err = pvdma_env_check(phys);
-	if (!err)
-		err = pvdma_batch_flush(b);
+	err = pvdma_check_ends(phys, size);
 	if (err)
 		return err;
-	*addr = pvdma_bounce_map(ep, phys, size);
+	*addr = DMA_MAPPING_ERROR;
+	if (copy)
+		/* the first one would have had to wait, or found no room */
+		*addr = pvdma_bounce_map_spare(ep, phys, size);
+	if (*addr == DMA_MAPPING_ERROR) {
+		err = pvdma_batch_flush(b);
+		if (err)
+			return err;
+		*addr = pvdma_bounce_map(ep, phys, size);
+	}
 	if (*addr == DMA_MAPPING_ERROR)
 		return -ENOMEM;
 	trace_pvdma_bounce(dev, phys, *addr, size);

@@ -273,6 +273,27 @@ static void test_mask(void **state)
 	dev->min_align_mask = 0;
 }
 
+/*
+ * A device that reaches half of the memory, in a full quota: a copy somewhere
+ * would need a mapping, too. One in memory that is mapped does not.
+ */
+static void test_mask_full(void **state)
+{
+	dma_addr_t addr;
+
+	(void)state;
+	dev->dma_mask = DMA_BIT_MASK(32);
+	fill_quota();
+	memset(mem(GB4), 0x11, 4096);
+	addr = copy_of(GB4 + 5, 1500, DMA_BIDIRECTIONAL);
+	assert_bytes(at(addr, 1500), 0x11, 1500);
+	memset(at(addr, 1500), 0x22, 1500);
+	unmap(addr, 1500, DMA_BIDIRECTIONAL, 0);
+	assert_bytes(mem(GB4 + 5), 0x22, 1500);
+	assert_int_equal(counters.failures, 0);
+	empty_quota();
+}
+
 /* Who must not be copied is not; nor what is no memory. */
 static void test_refused(void **state)
 {
@@ -485,9 +506,9 @@ int main(void)
 		TEST(test_from_device), TEST(test_sync),
 		TEST(test_list),	TEST(test_align),
 		TEST(test_boundary),	TEST(test_boundary_mask),
-		TEST(test_mask),	TEST(test_refused),
-		TEST(test_late),	TEST(test_late_list),
-		TEST(test_game),
+		TEST(test_mask),	TEST(test_mask_full),
+		TEST(test_refused),	TEST(test_late),
+		TEST(test_late_list),	TEST(test_game),
 	};
 
 	return cmocka_run_group_tests_name("copies", tests, NULL, NULL);
