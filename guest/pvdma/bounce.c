@@ -399,6 +399,32 @@ pvdma_bounce_take_idle(struct pvdma_bounce_pool *pool)
 	return c;
 }
 
+/*
+ * Holds all of @c for good: as it is, by its blocks where it has some, and the
+ * first granule by a word of its own. So the leaf of granules is registered
+ * before all is mapped, which is what small copies look at: they neither wait
+ * for a host nor need one that answers.
+ */
+static int pvdma_bounce_hold(struct pvdma_batch *b,
+			     const struct pvdma_bounce_chunk *c)
+{
+	int err = pvdma_batch_hold(b, c->slots.base, 1);
+
+	if (err)
+		return err;
+	err = pvdma_batch_hold(b, c->slots.base, c->bytes);
+	if (err)
+		pvdma_track_release(b->track, c->slots.base, 1);
+	return err;
+}
+
+static void pvdma_bounce_drop(struct pvdma_track *track,
+			      const struct pvdma_bounce_chunk *c)
+{
+	pvdma_track_release(track, c->slots.base, 1);
+	pvdma_track_release(track, c->slots.base, c->bytes);
+}
+
 /* Frees what holds no copy; returns how many bytes that was. */
 u64 pvdma_bounce_shrink(struct pvdma *pv, enum pvdma_pool_kind kind)
 {
@@ -409,8 +435,7 @@ u64 pvdma_bounce_shrink(struct pvdma *pv, enum pvdma_pool_kind kind)
 	while (pool && (c = pvdma_bounce_take_idle(pool))) {
 		bytes += c->bytes;
 		if (kind == PVDMA_POOL_MAPPED)
-			pvdma_track_release(&pv->track, c->slots.base,
-					    c->bytes);
+			pvdma_bounce_drop(&pv->track, c);
 		pvdma_bounce_free_chunk(c);
 	}
 	return bytes;
@@ -433,7 +458,7 @@ int pvdma_bounce_add_mapped(struct pvdma_endpoint *ep, size_t bytes)
 	if (!c)
 		return -ENOMEM;
 	pvdma_endpoint_batch(ep, &b, GFP_KERNEL);
-	err = pvdma_batch_hold(&b, c->slots.base, bytes);
+	err = pvdma_bounce_hold(&b, c);
 	if (err)
 		goto fail;
 	err = pvdma_batch_end(&b);
@@ -441,7 +466,7 @@ int pvdma_bounce_add_mapped(struct pvdma_endpoint *ep, size_t bytes)
 		err = pvdma_bounce_add_chunk(pool, c);
 	if (!err)
 		return 0;
-	pvdma_track_release(&pv->track, c->slots.base, bytes);
+	pvdma_bounce_drop(&pv->track, c);
 fail:
 	pvdma_bounce_free_chunk(c);
 	return err;

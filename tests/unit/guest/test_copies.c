@@ -339,6 +339,30 @@ static void test_late(void **state)
 	assert_int_equal(counters.failures, 0);
 }
 
+/* A host that does not answer at all, and never did since the start. */
+static void test_no_host(void **state)
+{
+	dma_addr_t addr[2];
+	u64 since;
+
+	(void)state;
+	*KERNEL_PARAM(unsigned int, timeout_ms) = 5;
+	machine.silent = true;
+	memset(mem(LOW_BUF), 0x11, 9000);
+	addr[0] = copy_of(LOW_BUF, 1500, DMA_TO_DEVICE);
+	assert_bytes(at(addr[0], 1500), 0x11, 1500);
+	since = kernel_now;
+	addr[1] = copy_of(LOW_BUF + 4000, 5000, DMA_TO_DEVICE);
+	assert_bytes(at(addr[1], 5000), 0x11, 5000);
+	/* whoever comes later knows it */
+	assert_int_equal(kernel_now, since);
+	unmap(addr[0], 1500, DMA_TO_DEVICE, 0);
+	unmap(addr[1], 5000, DMA_TO_DEVICE, 0);
+	assert_int_equal(counters.failures, 0);
+	assert_int_equal(traffic.timeouts, 1);
+	*KERNEL_PARAM(unsigned int, timeout_ms) = 5000;
+}
+
 /* The same of a list: what of it is mapped is not copied. */
 static void test_late_list(void **state)
 {
@@ -355,6 +379,28 @@ static void test_late_list(void **state)
 	assert_int_equal(traffic.left, 1);
 	ep.ops.unmap_sg(dev, sg, 2, DMA_FROM_DEVICE, 0);
 	machine.silent = false;
+}
+
+/* Small ones are copied at once, and hinted at; not those that are kept. */
+static void test_wished(void **state)
+{
+	dma_addr_t addr;
+	u64 maps;
+
+	(void)state;
+	unmap(map(LOW_BUF, 4096, DMA_TO_DEVICE, 0), 4096, DMA_TO_DEVICE, 0);
+	maps = traffic.map_requests;
+	addr = copy_of(LOW_BUF + PAGE(3) + 7, 2000, DMA_FROM_DEVICE);
+	memset(at(addr, 2000), 0x77, 2000);
+	unmap(addr, 2000, DMA_FROM_DEVICE, 0);
+	assert_bytes(mem(LOW_BUF + PAGE(3) + 7), 0x77, 2000);
+	assert_int_equal(traffic.map_requests, maps);
+	assert_int_equal(map(LOW_BUF + PAGE(4), 2000, DMA_FROM_DEVICE,
+			     DMA_ATTR_SKIP_CPU_SYNC),
+			 LOW_BUF + PAGE(4));
+	assert_int_equal(traffic.map_requests, maps + 1);
+	assert_int_equal(machine.hinted, 1);
+	unmap(LOW_BUF + PAGE(4), 2000, DMA_FROM_DEVICE, 0);
 }
 
 /* --- a random game --- */
@@ -508,7 +554,8 @@ int main(void)
 		TEST(test_boundary),	TEST(test_boundary_mask),
 		TEST(test_mask),	TEST(test_mask_full),
 		TEST(test_refused),	TEST(test_late),
-		TEST(test_late_list),	TEST(test_game),
+		TEST(test_late_list),	TEST(test_no_host),
+		TEST(test_wished),	TEST(test_game),
 	};
 
 	return cmocka_run_group_tests_name("copies", tests, NULL, NULL);
