@@ -144,6 +144,15 @@ static bool pvdma_copyable(struct pvdma_endpoint *ep, unsigned long attrs)
 	       pvdma_bounce_has_spare(ep->pv);
 }
 
+/* A batch for one try at a mapping. */
+static void pvdma_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b,
+			unsigned long attrs, enum pvdma_copy copy)
+{
+	pvdma_endpoint_batch(ep, b, GFP_ATOMIC);
+	if (!copy && pvdma_copyable(ep, attrs))
+		b->patience_us = pvdma_reserve_patience(ep->pv);
+}
+
 /*
  * @b is to ask for something, and not sent yet: is it worth more to copy that,
  * @bytes at most, and let the host map it when it has the time? What is copied
@@ -275,9 +284,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 	if (unlikely(attrs & PVDMA_ATTR_MMIO))
 		goto fail;
 again:
-	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
-	if (!copy && pvdma_copyable(ep, attrs))
-		b.patience_us = pvdma_reserve_patience(ep->pv);
+	pvdma_begin(ep, &b, attrs, copy);
 	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);
@@ -387,9 +394,7 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (unlikely(nents <= 0))
 		goto fail;
 again:
-	pvdma_endpoint_batch(ep, &b, GFP_ATOMIC);
-	if (!copy && pvdma_copyable(ep, attrs))
-		b.patience_us = pvdma_reserve_patience(ep->pv);
+	pvdma_begin(ep, &b, attrs, copy);
 	err = pvdma_map_list(ep, &b, sgl, nents, dir, attrs, copy, &sg);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);

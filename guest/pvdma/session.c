@@ -8,9 +8,30 @@
 
 #include "pvdma.h"
 
-int pvdma_session_init(struct pvdma *pv)
+/* A slot with a request of no items, and no LEAF; or NULL. */
+static struct pvdma_slot *pvdma_session_begin(struct pvdma *pv, u8 type,
+					      u32 endpoint)
 {
 	struct pvdma_slot *s = pvdma_request_get(pv);
+
+	if (!s)
+		return NULL;
+	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
+	pvdma_encode_begin(s->main, type, endpoint);
+	return s;
+}
+
+static int pvdma_session_end(struct pvdma_slot *s)
+{
+	int err = pvdma_request_run(s);
+
+	pvdma_request_put(s);
+	return err;
+}
+
+int pvdma_session_init(struct pvdma *pv)
+{
+	struct pvdma_slot *s = pvdma_session_begin(pv, VIRTIO_PVDMA_T_INIT, 0);
 	int err;
 
 	if (!s)
@@ -18,11 +39,8 @@ int pvdma_session_init(struct pvdma *pv)
 	do {
 		pv->nonce = get_random_u64();
 	} while (!pv->nonce);
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_INIT, 0);
 	pvdma_encode_init(s->main, virt_to_phys(&pv->nonce), pv->nonce);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
+	err = pvdma_session_end(s);
 	if (err)
 		dev_err(&pv->vdev->dev,
 			"the host refuses to start (see above)\n");
@@ -31,29 +49,19 @@ int pvdma_session_init(struct pvdma *pv)
 
 int pvdma_session_attach(struct pvdma *pv, u32 endpoint, u64 mask, u8 strategy)
 {
-	struct pvdma_slot *s = pvdma_request_get(pv);
-	int err;
+	struct pvdma_slot *s =
+		pvdma_session_begin(pv, VIRTIO_PVDMA_T_ATTACH, endpoint);
 
 	if (!s)
 		return -EIO;
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_ATTACH, endpoint);
 	pvdma_encode_attach(s->main, mask, strategy);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
-	return err;
+	return pvdma_session_end(s);
 }
 
 int pvdma_session_detach(struct pvdma *pv, u32 endpoint)
 {
-	struct pvdma_slot *s = pvdma_request_get(pv);
-	int err;
+	struct pvdma_slot *s =
+		pvdma_session_begin(pv, VIRTIO_PVDMA_T_DETACH, endpoint);
 
-	if (!s)
-		return -EIO;
-	pvdma_encode_begin(s->leaf, VIRTIO_PVDMA_T_LEAF, 0);
-	pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_DETACH, endpoint);
-	err = pvdma_request_run(s);
-	pvdma_request_put(s);
-	return err;
+	return s ? pvdma_session_end(s) : -EIO;
 }
