@@ -120,18 +120,14 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata)
 
 /* --- setting up --- */
 
-static int open_look(struct agent *agent)
+/* A timer that is not armed yet. */
+static int add_timer(struct agent *agent, sd_event_source **ret,
+		     uint64_t accuracy, sd_event_time_handler_t handler)
 {
-	int r;
+	int r = sd_event_add_time(agent->event, ret, CLOCK_MONOTONIC, VM_NEVER,
+				  accuracy, handler, agent);
 
-	if (!agent->config->vm.ahead)
-		return 0;
-	r = sd_event_add_time(agent->event, &agent->look_source,
-			      CLOCK_MONOTONIC, VM_NEVER, LOOK_ACCURACY_USEC,
-			      on_look, agent);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(agent->look_source, SD_EVENT_OFF);
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 static int open_event(struct agent *agent)
@@ -166,15 +162,11 @@ static int open_event(struct agent *agent)
 	r = sd_event_source_set_enabled(agent->work_source, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time(agent->event, &agent->tick_source,
-			      CLOCK_MONOTONIC, VM_NEVER, TICK_ACCURACY_USEC,
-			      on_tick, agent);
-	if (r < 0)
+	r = add_timer(agent, &agent->tick_source, TICK_ACCURACY_USEC, on_tick);
+	if (r < 0 || !agent->config->vm.ahead)
 		return r;
-	r = sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	return open_look(agent);
+	return add_timer(agent, &agent->look_source, LOOK_ACCURACY_USEC,
+			 on_look);
 }
 
 /* Each MSI-X vector and connection takes a descriptor. */

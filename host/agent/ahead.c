@@ -27,8 +27,6 @@
 
 #include <string.h>
 
-#include "host/agent/endpoints.h"
-#include "host/agent/enforce.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
 #include "host/agent/plan.h"
@@ -81,13 +79,9 @@ void ahead_forget(struct vm *vm)
 
 static bool enabled(const struct vm *vm)
 {
-	const struct vm_root *root = vm->root;
-
 	return vm->config.ahead &&
 	       vm->config.strategy == VIRTIO_PVDMA_S_ON_DEMAND &&
-	       root->inited && root->running && root->table.writable &&
-	       endpoints_attached(vm) && !endpoints_strict(vm) &&
-	       !mode_active(vm) && enforce_excess(vm) == 0;
+	       vm_may_map_more(vm);
 }
 
 /* --- what came of it --- */

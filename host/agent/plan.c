@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "host/agent/endpoints.h"
 #include "host/agent/extent.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/reclaim.h"
@@ -25,6 +26,13 @@
 void plan_init(struct plan *plan)
 {
 	*plan = (struct plan){ .head = LEDGER_NONE, .tail = LEDGER_NONE };
+}
+
+uint64_t plan_window(const struct vm *vm)
+{
+	if (endpoints_strict(vm))
+		return 1;
+	return max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
 }
 
 static void append(struct vm *vm, struct plan *plan, uint32_t extent,

@@ -27,6 +27,13 @@ struct plan {
 void plan_init(struct plan *plan);
 
 /*
+ * Granules of an extent at most. Where a driver is strict, one: an IOMMU
+ * mapping ends as a whole, and none may outlive its last use because a
+ * neighbour is held.
+ */
+uint64_t plan_window(const struct vm *vm);
+
+/*
  * Looks at granules from *@pos on, up to @last: skips an extent that maps
  * *@pos already, or drafts one (not across a multiple of @window granules).
  * *@pos moves behind it. 0; VERDICT_RANGE (no memory at *@pos), VERDICT_QUOTA

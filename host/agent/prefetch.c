@@ -23,21 +23,10 @@
 #include <string.h>
 
 #include "host/agent/endpoints.h"
-#include "host/agent/enforce.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
-#include "host/lib/macros.h"
-
-static bool enabled(const struct vm *vm)
-{
-	const struct vm_root *root = vm->root;
-
-	return root->inited && root->running && root->table.writable &&
-	       endpoints_attached(vm) && !endpoints_strict(vm) &&
-	       !mode_active(vm) && enforce_excess(vm) == 0;
-}
 
 /* --- hints --- */
 
@@ -57,7 +46,7 @@ static void push(struct vm *vm, const struct prefetch_run *run)
 void prefetch_hinted(struct vm *vm, uint32_t endpoint,
 		     const struct granules *ranges, size_t n)
 {
-	const uint64_t most = max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
+	const uint64_t most = plan_window(vm);
 
 	vm->root->stats.hints += n;
 	for (size_t i = 0; i < n; i++) {
@@ -68,7 +57,8 @@ void prefetch_hinted(struct vm *vm, uint32_t endpoint,
 			.endpoint = endpoint,
 		};
 
-		if (enabled(vm) && ranges[i].last - ranges[i].first < most)
+		if (vm_may_map_more(vm) &&
+		    ranges[i].last - ranges[i].first < most)
 			push(vm, &run);
 		else
 			vm->root->stats.hints_dropped++;
@@ -89,7 +79,6 @@ void prefetch_forget(struct vm *vm)
 static bool map_run(struct vm *vm, const struct granules *range,
 		    uint64_t *ret_granules)
 {
-	const uint64_t window = max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
 	uint64_t pos, bytes;
 	struct plan plan;
 	int r;
@@ -98,7 +87,7 @@ static bool map_run(struct vm *vm, const struct granules *range,
 		return false;
 	plan_init(&plan);
 	plan.ahead = true;
-	r = plan_add(vm, &plan, range, 1, window, &pos);
+	r = plan_add(vm, &plan, range, 1, plan_window(vm), &pos);
 	if (r == 0 && vm->config.ahead)
 		plan_note_misses(vm, &plan);
 	if (r == 0)
@@ -128,7 +117,7 @@ bool prefetch_work(struct vm *vm)
 	prefetch->at_pending = (prefetch->at_pending + 1) % PREFETCH_PENDING;
 	prefetch->n_pending--;
 	/* The driver may have gone, or another one have come. */
-	if (!enabled(vm) || endpoints_check(vm, run->endpoint) != 0 ||
+	if (!vm_may_map_more(vm) || endpoints_check(vm, run->endpoint) != 0 ||
 	    !map_run(vm, &range, &granules))
 		vm->root->stats.hints_dropped++;
 	else if (granules > 0)

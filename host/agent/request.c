@@ -158,18 +158,6 @@ static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 	stats->map_present += count_granules(ranges, n) - plan->granules;
 }
 
-/*
- * Granules of an extent at most. Where a driver is strict, one: an IOMMU
- * mapping ends as a whole, and none may outlive its last use because a
- * neighbour is held.
- */
-static uint64_t map_window(const struct vm *vm)
-{
-	if (endpoints_strict(vm))
-		return 1;
-	return max(LEDGER_EXTENT_BYTES >> vm_shift(vm), 1u);
-}
-
 static int request_map(struct vm *vm, struct request *req)
 {
 	const struct granules *ranges = vm->sorted;
@@ -189,7 +177,7 @@ static int request_map(struct vm *vm, struct request *req)
 
 	/* What is not mapped already: the last allocation. */
 	plan_init(&plan);
-	r = plan_add(vm, &plan, ranges, n, map_window(vm), &pos);
+	r = plan_add(vm, &plan, ranges, n, plan_window(vm), &pos);
 	if (r == 0 && vm->config.ahead)
 		plan_note_misses(vm, &plan);
 
@@ -216,6 +204,16 @@ static int request_map(struct vm *vm, struct request *req)
 		ahead_missed(vm, req->endpoint, ranges, n);
 	}
 	return 0;
+}
+
+/* What all but MAP begin with: *@ret_n ranges in vm->sorted, or a verdict. */
+static int take_ranges(struct vm *vm, const struct request *req, size_t *ret_n)
+{
+	int r = endpoints_check(vm, req->endpoint);
+
+	if (r == 0)
+		*ret_n = sort_ranges(vm, req);
+	return r;
 }
 
 /* Picks for unmapping what of @range is idle. */
@@ -254,10 +252,9 @@ static int request_unmap(struct vm *vm, struct request *req)
 	size_t n;
 	int r;
 
-	r = endpoints_check(vm, req->endpoint);
+	r = take_ranges(vm, req, &n);
 	if (r != 0)
 		return r;
-	n = sort_ranges(vm, req);
 	victims_init(&victims);
 	for (size_t i = 0; i < n; i++)
 		unmap_range(vm, &vm->sorted[i], &victims);
@@ -284,10 +281,9 @@ static int request_release(struct vm *vm, const struct request *req)
 	size_t n;
 	int r;
 
-	r = endpoints_check(vm, req->endpoint);
+	r = take_ranges(vm, req, &n);
 	if (r != 0)
 		return r;
-	n = sort_ranges(vm, req);
 	for (size_t i = 0; i < n; i++)
 		release_range(vm, &vm->sorted[i]);
 	return 0;
@@ -299,10 +295,9 @@ static int request_prefetch(struct vm *vm, const struct request *req)
 	size_t n;
 	int r;
 
-	r = endpoints_check(vm, req->endpoint);
+	r = take_ranges(vm, req, &n);
 	if (r != 0)
 		return r;
-	n = sort_ranges(vm, req);
 	prefetch_hinted(vm, req->endpoint, vm->sorted, n);
 	return 0;
 }

@@ -61,6 +61,15 @@ void vm_notify_config(const struct vm *vm)
 		vm->notify.config_changed(vm->notify.userdata);
 }
 
+bool vm_may_map_more(const struct vm *vm)
+{
+	const struct vm_root *root = vm->root;
+
+	return root->inited && root->running && root->table.writable &&
+	       endpoints_attached(vm) && !endpoints_strict(vm) &&
+	       !mode_active(vm) && enforce_excess(vm) == 0;
+}
+
 /* --- making and unmaking --- */
 
 static struct policy_node *env_node(void *userdata, uint32_t extent)

@@ -81,6 +81,12 @@ struct vm {
 void vm_notify_work(const struct vm *vm);
 void vm_notify_config(const struct vm *vm);
 
+/*
+ * May something be mapped that no request asks for? Not where it would be
+ * nobody's, where all is mapped or only what is in use, nor above the quota.
+ */
+bool vm_may_map_more(const struct vm *vm);
+
 /* INIT: 0, a verdict, or a negative errno. */
 int vm_init(struct vm *vm, const struct request_init *init);
 /* The driver showed that it lives: its table may be written again. */
