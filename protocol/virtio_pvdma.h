@@ -38,6 +38,15 @@
 #define VIRTIO_PVDMA_S_DIRECT_MAP 5 /* everything is mapped */
 #define VIRTIO_PVDMA_STRATEGIES	  6
 
+/* How operators write them: what is in an array of VIRTIO_PVDMA_STRATEGIES. */
+#define VIRTIO_PVDMA_STRATEGY_NAMES                 \
+	[VIRTIO_PVDMA_S_SINGLE_USE] = "single-use", \
+	[VIRTIO_PVDMA_S_SHARED] = "shared",         \
+	[VIRTIO_PVDMA_S_DEFERRED] = "deferred",     \
+	[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",   \
+	[VIRTIO_PVDMA_S_PERSISTENT] = "persistent", \
+	[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map"
+
 /* Does the driver end mappings by UNMAP under this strategy? */
 #define VIRTIO_PVDMA_S_IS_STRICT(s) ((s) <= VIRTIO_PVDMA_S_DEFERRED)
 

@@ -24,12 +24,7 @@ MODULE_PARM_DESC(
 	"stricter than the host's: shared, or of one device 0000:00:04.0/single-use; with commas between several");
 
 static const char *const pvdma_strategy_names[VIRTIO_PVDMA_STRATEGIES] = {
-	[VIRTIO_PVDMA_S_SINGLE_USE] = "single-use",
-	[VIRTIO_PVDMA_S_SHARED] = "shared",
-	[VIRTIO_PVDMA_S_DEFERRED] = "deferred",
-	[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",
-	[VIRTIO_PVDMA_S_PERSISTENT] = "persistent",
-	[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map",
+	VIRTIO_PVDMA_STRATEGY_NAMES,
 };
 
 static struct {

@@ -2,7 +2,7 @@
 /*
  * strategy.c - the names of strategies
  *
- * Owns the table below. Locks: none. Not in a request's way.
+ * Owns nothing: the names are the protocol's. Locks: none. Not in a request's way.
  */
 #include "host/agent/strategy.h"
 
@@ -13,14 +13,7 @@
 #include "host/lib/macros.h"
 #include "protocol/virtio_pvdma.h"
 
-static const char *const names[] = {
-	[VIRTIO_PVDMA_S_SINGLE_USE] = "single-use",
-	[VIRTIO_PVDMA_S_SHARED] = "shared",
-	[VIRTIO_PVDMA_S_DEFERRED] = "deferred",
-	[VIRTIO_PVDMA_S_ON_DEMAND] = "on-demand",
-	[VIRTIO_PVDMA_S_PERSISTENT] = "persistent",
-	[VIRTIO_PVDMA_S_DIRECT_MAP] = "direct-map",
-};
+static const char *const names[] = { VIRTIO_PVDMA_STRATEGY_NAMES };
 
 static_assert(ARRAY_SIZE(names) == VIRTIO_PVDMA_STRATEGIES,
 	      "a strategy has no name");
