@@ -10,7 +10,7 @@
 
 E2E_BIN := $(BUILD)/e2e/bin
 
-$(E2E_BIN)/edu: tests/e2e/edu.c $(BUILD)/flags
+$(E2E_BIN)/edu: tests/e2e/edu.c tests/modules/edudma/edu_regs.h $(BUILD)/flags
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -static -o $@ $<

@@ -22,18 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BAR_SIZE      (1 << 20)
-#define REG_ID	      0x00
-#define REG_DMA_SRC   0x80
-#define REG_DMA_DST   0x88
-#define REG_DMA_COUNT 0x90
-#define REG_DMA_CMD   0x98
-#define CMD_START     1u
-#define CMD_TO_MEMORY 2u
-#define DEVICE_BUFFER 0x40000u
-#define BYTES	      64u
-#define PAGE	      4096u
-#define WAIT_MS	      30000
+#include "../modules/edudma/edu_regs.h"
+
+#define BAR_SIZE (1 << 20)
+#define BYTES	 64u
+#define PAGE	 4096u
+#define WAIT_MS	 30000
 
 static volatile uint8_t *bar;
 
@@ -71,7 +65,7 @@ static void open_device(const char *bdf)
 			    fd, 0);
 	if (bar == MAP_FAILED)
 		die(path);
-	if ((*(volatile uint32_t *)(bar + REG_ID) & 0xff) != 0xed) {
+	if ((*(volatile uint32_t *)(bar + EDU_ID) & 0xff) != 0xed) {
 		fputs("edu: this is not the device\n", stderr);
 		exit(1);
 	}
@@ -98,12 +92,12 @@ static void transfer(uint64_t from, uint64_t to, unsigned int command)
 {
 	struct timespec ms = { .tv_nsec = 1000000 };
 
-	reg_write(REG_DMA_SRC, from);
-	reg_write(REG_DMA_DST, to);
-	reg_write(REG_DMA_COUNT, BYTES);
-	reg_write(REG_DMA_CMD, command | CMD_START);
+	reg_write(EDU_DMA_SRC, from);
+	reg_write(EDU_DMA_DST, to);
+	reg_write(EDU_DMA_COUNT, BYTES);
+	reg_write(EDU_DMA_CMD, command | EDU_CMD_START);
 	for (int i = 0; i < WAIT_MS; i++) {
-		if (!(reg_read(REG_DMA_CMD) & CMD_START))
+		if (!(reg_read(EDU_DMA_CMD) & EDU_CMD_START))
 			return;
 		nanosleep(&ms, NULL);
 	}
@@ -130,10 +124,10 @@ int main(int argc, char **argv)
 	/* The device's own buffer has never held this. */
 	memset(page, 0x5a, PAGE);
 	at = physical(page);
-	transfer(DEVICE_BUFFER, at, CMD_TO_MEMORY);
+	transfer(EDU_BUFFER, at, EDU_CMD_TO_MEMORY);
 	for (unsigned int i = 0; i < BYTES; i++)
 		changed |= *(volatile uint8_t *)(page + i) != 0x5a;
-	transfer(at, DEVICE_BUFFER, 0);
+	transfer(at, EDU_BUFFER, 0);
 	puts(changed ? "reached" : "blocked");
 	return 0;
 }

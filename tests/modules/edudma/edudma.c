@@ -30,16 +30,10 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
-#define REG_ID	      0x00
-#define REG_DMA_SRC   0x80
-#define REG_DMA_DST   0x88
-#define REG_DMA_COUNT 0x90
-#define REG_DMA_CMD   0x98
-#define CMD_START     1u
-#define CMD_TO_MEMORY 2u
-#define DEVICE_BUFFER 0x40000u /* zeroes */
-#define BYTES	      64u
-#define WAIT_MS	      30000
+#include "edu_regs.h"
+
+#define BYTES	64u
+#define WAIT_MS 30000
 
 /* 1 MiB, to take pages from that lie side by side */
 #define AREA_ORDER 8
@@ -68,12 +62,12 @@ static void move(struct edu *edu, u64 from, u64 to, u32 command)
 {
 	unsigned int i;
 
-	writeq(from, edu->bar + REG_DMA_SRC);
-	writeq(to, edu->bar + REG_DMA_DST);
-	writeq(BYTES, edu->bar + REG_DMA_COUNT);
-	writeq(command | CMD_START, edu->bar + REG_DMA_CMD);
+	writeq(from, edu->bar + EDU_DMA_SRC);
+	writeq(to, edu->bar + EDU_DMA_DST);
+	writeq(BYTES, edu->bar + EDU_DMA_COUNT);
+	writeq(command | EDU_CMD_START, edu->bar + EDU_DMA_CMD);
 	for (i = 0; i < WAIT_MS; i++) {
-		if (!(readl(edu->bar + REG_DMA_CMD) & CMD_START))
+		if (!(readl(edu->bar + EDU_DMA_CMD) & EDU_CMD_START))
 			return;
 		usleep_range(1000, 1500);
 	}
@@ -84,7 +78,7 @@ static void move(struct edu *edu, u64 from, u64 to, u32 command)
 static bool reaches(struct edu *edu, u8 *p, dma_addr_t addr)
 {
 	memset(p, 0x5a, BYTES);
-	move(edu, DEVICE_BUFFER, addr, CMD_TO_MEMORY);
+	move(edu, EDU_BUFFER, addr, EDU_CMD_TO_MEMORY);
 	return memchr_inv(p, 0x5a, BYTES);
 }
 
@@ -294,8 +288,8 @@ static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 	memset(p + SZ_1K, 0x77, BYTES);
 	dma_sync_single_for_device(edu->dev, addr + SZ_1K, BYTES,
 				   DMA_BIDIRECTIONAL);
-	move(edu, addr + SZ_1K, DEVICE_BUFFER, 0);
-	move(edu, DEVICE_BUFFER, addr + SZ_2K, CMD_TO_MEMORY);
+	move(edu, addr + SZ_1K, EDU_BUFFER, 0);
+	move(edu, EDU_BUFFER, addr + SZ_2K, EDU_CMD_TO_MEMORY);
 	dma_sync_single_for_cpu(edu->dev, addr + SZ_2K, BYTES,
 				DMA_BIDIRECTIONAL);
 	right = !memchr_inv(p + SZ_2K, 0x77, BYTES) &&
@@ -304,7 +298,7 @@ static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 	/* for the next ones: zeroes */
 	memset(p, 0, SZ_4K);
 	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
-	move(edu, addr, DEVICE_BUFFER, 0);
+	move(edu, addr, EDU_BUFFER, 0);
 	return right;
 }
 
@@ -313,7 +307,7 @@ static bool comes_back(struct edu *edu, u8 *p, dma_addr_t addr)
 {
 	memset(p, 0x5a, SZ_4K);
 	dma_sync_single_for_device(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
-	move(edu, DEVICE_BUFFER, addr + SZ_4K - BYTES, CMD_TO_MEMORY);
+	move(edu, EDU_BUFFER, addr + SZ_4K - BYTES, EDU_CMD_TO_MEMORY);
 	dma_unmap_single(edu->dev, addr, SZ_4K, DMA_BIDIRECTIONAL);
 	return !memchr_inv(p + SZ_4K - BYTES, 0, BYTES) &&
 	       !memchr_inv(p, 0x5a, SZ_4K - BYTES);
@@ -399,7 +393,7 @@ static int edudma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 	edu.area = page_address(area);
 	pci_set_master(pdev);
-	if ((readl(edu.bar + REG_ID) & 0xff) == 0xed)
+	if ((readl(edu.bar + EDU_ID) & 0xff) == 0xed)
 		run(&edu);
 	else
 		pr_err("edudma: this is not the device\n");
