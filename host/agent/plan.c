@@ -198,7 +198,10 @@ static void commit(struct vm *vm, uint32_t extent, uint32_t flags)
 
 	e->flags = flags;
 	ledger_enter(vm->ledger, extent);
-	policy_inserted(vm->policy, extent);
+	if (flags & LEDGER_AHEAD)
+		policy_ahead(vm->policy, extent);
+	else
+		policy_inserted(vm->policy, extent);
 }
 
 void plan_commit(struct vm *vm, struct plan *plan, uint32_t flags)

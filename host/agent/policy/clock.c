@@ -45,9 +45,10 @@ static void add(struct policy *policy, uint32_t extent)
 	policy_node(policy, next)->prev = extent;
 }
 
-static void clock_inserted(struct policy *policy, uint32_t extent, bool anew)
+static void clock_inserted(struct policy *policy, uint32_t extent,
+			   enum policy_how how)
 {
-	(void)anew; /* its place is lost in any case */
+	(void)how; /* its place is lost in any case */
 	add(policy, extent);
 }
 

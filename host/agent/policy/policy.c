@@ -69,16 +69,25 @@ void policy_free(struct policy *policy)
 	free(policy);
 }
 
+static void add(struct policy *policy, uint32_t extent, enum policy_how how)
+{
+	policy->ops->inserted(policy, extent, how);
+	policy->env.root->count++;
+}
+
 void policy_inserted(struct policy *policy, uint32_t extent)
 {
-	policy->ops->inserted(policy, extent, true);
-	policy->env.root->count++;
+	add(policy, extent, POLICY_INSERTED);
+}
+
+void policy_ahead(struct policy *policy, uint32_t extent)
+{
+	add(policy, extent, POLICY_AHEAD);
 }
 
 void policy_restored(struct policy *policy, uint32_t extent)
 {
-	policy->ops->inserted(policy, extent, false);
-	policy->env.root->count++;
+	add(policy, extent, POLICY_RESTORED);
 }
 
 void policy_removed(struct policy *policy, uint32_t extent)

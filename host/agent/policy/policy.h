@@ -49,12 +49,19 @@ struct policy_env {
 	struct state *state; /* where ghosts lie */
 };
 
+/* Why an extent is the policy's: policy_inserted(), _ahead(), _restored(). */
+enum policy_how {
+	POLICY_INSERTED,
+	POLICY_AHEAD,
+	POLICY_RESTORED,
+};
+
 struct policy_ops {
 	const char *name;
 	/* Makes what is derived from the root. 0 or -ENOMEM. */
 	int (*init)(struct policy *policy);
-	/* @anew: as policy_inserted(); or as policy_restored() */
-	void (*inserted)(struct policy *policy, uint32_t extent, bool anew);
+	void (*inserted)(struct policy *policy, uint32_t extent,
+			 enum policy_how how);
 	void (*removed)(struct policy *policy, uint32_t extent);
 	void (*cold)(struct policy *policy, uint32_t extent);
 	uint32_t (*victim)(struct policy *policy, uint32_t *steps);
@@ -74,6 +81,8 @@ const char *const *policy_names(void);
 
 /* An extent was mapped; or it was unmapped, or picked to be. */
 void policy_inserted(struct policy *policy, uint32_t extent);
+/* An extent was mapped that nobody has used yet: ahead of its use, if any. */
+void policy_ahead(struct policy *policy, uint32_t extent);
 void policy_removed(struct policy *policy, uint32_t extent);
 
 /* An extent that was picked stays mapped after all: it was not used for that. */

@@ -6,8 +6,9 @@
  * Owns the ring of extents, the hand, the pool of candidates, the life tables
  * and the ghosts. Time is counted in insertions. An extent's age is the time
  * since the policy last knew it in use: when it was inserted, when REFERENCED
- * was found set, or when it turned out to be held. When it is used again, be
- * it mapped or a ghost, its age goes into the life table (life.h) of its class,
+ * was found set, or when it turned out to be held. (What is mapped ahead is in
+ * nobody's use: it goes on at the age that its ghost has.) When it is used again,
+ * be it mapped or a ghost, its age goes into the life table (life.h) of its class,
  * which says what extents of each age are worth.
  *
  * To find a victim the hand goes REUSE_LOOKS extents on. They enter the pool,
@@ -332,23 +333,27 @@ static uint32_t ring_step(struct policy *policy, uint32_t *steps)
 
 /* --- what a policy does --- */
 
-static void reuse_inserted(struct policy *policy, uint32_t extent, bool anew)
+static void reuse_inserted(struct policy *policy, uint32_t extent,
+			   enum policy_how how)
 {
 	struct policy_node *node = policy_node(policy, extent);
 	struct ghost_note note;
 
-	if (anew)
+	if (how != POLICY_RESTORED)
 		tick(policy);
 	note = recall(policy, extent);
 	node->time = note.time;
 	node->data = note.data;
 	ring_add(policy, extent);
-	if (!anew)
+	if (how == POLICY_RESTORED)
 		return;
-	if (node->time != root_of(policy)->now)
-		node->data = tell(policy, note.data,
-				  root_of(policy)->now - note.time, true);
-	node->time = root_of(policy)->now;
+	if (how == POLICY_INSERTED) {
+		if (node->time != root_of(policy)->now)
+			node->data = tell(policy, note.data,
+					  root_of(policy)->now - note.time,
+					  true);
+		node->time = root_of(policy)->now;
+	}
 	/* The use that it is mapped for is none again. */
 	(void)policy_referenced(policy, extent);
 }

@@ -121,11 +121,12 @@ static void slru_removed(struct policy *policy, uint32_t extent)
 		*first = node->next + 1;
 }
 
-static void slru_inserted(struct policy *policy, uint32_t extent, bool anew)
+static void slru_inserted(struct policy *policy, uint32_t extent,
+			  enum policy_how how)
 {
 	add_probation(policy, extent);
 	/* The use that it is mapped for is none again. */
-	if (anew)
+	if (how != POLICY_RESTORED)
 		(void)policy_referenced(policy, extent);
 }
 
