@@ -86,6 +86,7 @@ class Agent:
         wanted = list(self.vfio_sockets)
         if "--vhost-socket" in self.command:
             wanted.append(self.vhost_socket)
+        wanted.append(self.control_socket)
         deadline = time.monotonic() + START_TIMEOUT
         while not all(os.path.exists(path) for path in wanted):
             if self.process.poll() is not None:
