@@ -346,7 +346,7 @@ static void test_no_host(void **state)
 	u64 since;
 
 	(void)state;
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 5;
+	KERNEL_SET(unsigned int, timeout_ms, 5);
 	machine.silent = true;
 	memset(mem(LOW_BUF), 0x11, 9000);
 	addr[0] = copy_of(LOW_BUF, 1500, DMA_TO_DEVICE);
@@ -360,7 +360,7 @@ static void test_no_host(void **state)
 	unmap(addr[1], 5000, DMA_TO_DEVICE, 0);
 	assert_int_equal(counters.failures, 0);
 	assert_int_equal(traffic.timeouts, 1);
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 5000;
+	KERNEL_SET(unsigned int, timeout_ms, 5000);
 }
 
 /* The same of a list: what of it is mapped is not copied. */
@@ -510,7 +510,7 @@ static void test_game(void **state)
 
 	(void)state;
 	machine.quota = 100;
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 20;
+	KERNEL_SET(unsigned int, timeout_ms, 20);
 	dev->dma_mask = DMA_BIT_MASK(32);
 	dev->min_align_mask = 511;
 	for (int step = 0; step < STEPS; step++) {

@@ -68,7 +68,7 @@ static void start(u16 max_items)
 	pv.max_items = max_items;
 	pv.conf.max_ranges = max_items;
 	pv.post_work.work.func = pvdma_request_post_all;
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 5000;
+	KERNEL_SET(unsigned int, timeout_ms, 5000);
 	answers_at = 0;
 	maps = 0;
 	prefetches = 0;
@@ -184,7 +184,7 @@ static void test_timeout(void **state)
 	u64 start_ns = kernel_now;
 
 	(void)state;
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 3;
+	KERNEL_SET(unsigned int, timeout_ms, 3);
 	answers_at = NEVER;
 	assert_int_equal(ask(7, 0), -EIO);
 	assert_in_range(kernel_now - start_ns, 3 * MS, 3 * MS + 10 * US);

@@ -40,12 +40,12 @@ extern unsigned int kernel_messages;
 extern unsigned int kernel_preempt; /* how often it is off */
 extern u64 kernel_pages;	    /* bytes of alloc_pages_exact() in use */
 
-/* A parameter of the module: *KERNEL_PARAM(unsigned int, timeout_ms) = 3 */
-#define KERNEL_PARAM(type, name)                    \
-	({                                          \
+/* Sets a parameter of the module. */
+#define KERNEL_SET(type, name, value)               \
+	do {                                        \
 		extern type *const kernel_p_##name; \
-		kernel_p_##name;                    \
-	})
+		*kernel_p_##name = (value);         \
+	} while (0)
 
 /* --- odds and ends --- */
 
@@ -315,7 +315,7 @@ enum dma_data_direction {
 };
 
 #define DMA_MAPPING_ERROR	  (~(dma_addr_t)0)
-#define DMA_BIT_MASK(n)		  ((n) == 64 ? ~0ull : (1ull << (n)) - 1)
+#define DMA_BIT_MASK(n)		  (~0ull >> (64 - (n)))
 #define DMA_ATTR_SKIP_CPU_SYNC	  (1ul << 5)
 #define DMA_ATTR_MMIO		  (1ul << 10)
 #define DMA_ATTR_REQUIRE_COHERENT (1ul << 12)

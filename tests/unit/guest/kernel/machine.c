@@ -279,8 +279,8 @@ void machine_start(void)
 	pv.conf.quota = MACHINE_QUOTA << SHIFT;
 	pv.post_work.work.func = pvdma_request_post_all;
 	INIT_LIST_HEAD(&pv.endpoints);
-	*KERNEL_PARAM(int, bounce_kb) = 256;
-	*KERNEL_PARAM(unsigned int, timeout_ms) = 5000;
+	KERNEL_SET(int, bounce_kb, 256);
+	KERNEL_SET(unsigned int, timeout_ms, 5000);
 	assert_int_equal(pvdma_track_init(&pv.track, SHIFT, MACHINE_MEMORY), 0);
 	assert_int_equal(pvdma_queue_setup(&pv, vqs), 0);
 	pvdma_queue_start(&pv);
