@@ -15,7 +15,7 @@
  * The mapped pool is for what could be reached but is not mapped: reserve.c
  * fills it. Nothing is allocated for a copy there.
  *
- * A chunk is made of slots of 2 KiB (slots.c), a copy is a run of them.
+ * A chunk is made of slots of 512 bytes (slots.c), a copy is a run of them.
  *
  * Locks: pvdma_bounce_pool.lock (raw) for the slots; the index of chunks is an
  * xarray, with its own lock. Copies are made without locks: a slot in use
@@ -181,13 +181,27 @@ bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask)
 	return true;
 }
 
+/*
+ * What a copy must not cross where the memory does not: the boundary of
+ * segments that the driver has set; and a page, at which devices have limits
+ * that no driver states (of buffers that are halves of one, say).
+ */
+static u64 pvdma_bounce_boundary(struct device *dev, u64 phys, u64 size)
+{
+	u64 boundary = dma_get_seg_boundary(dev);
+
+	if ((phys & ~PAGE_MASK) + size > PAGE_SIZE)
+		return boundary;
+	return min_t(u64, boundary, PAGE_SIZE - 1);
+}
+
 /* Room for @size bytes from @phys on, where @dev reaches it and likes it. */
 static struct pvdma_bounce_chunk *
 pvdma_bounce_take(struct pvdma_bounce_pool *pool, struct device *dev, u64 phys,
-		  u64 size, u64 keep, u64 *addr)
+		  u64 size, u64 keep, enum pvdma_slot_use use, u64 *addr)
 {
 	u64 limit = pvdma_bounce_limit(dev, dma_get_mask(dev));
-	u64 boundary = dma_get_seg_boundary(dev);
+	u64 boundary = pvdma_bounce_boundary(dev, phys, size);
 	struct pvdma_bounce_chunk *c, *found = NULL;
 	unsigned long flags;
 	unsigned int i;
@@ -196,7 +210,7 @@ pvdma_bounce_take(struct pvdma_bounce_pool *pool, struct device *dev, u64 phys,
 	for (i = 0; i < pool->nr && !found; i++) {
 		c = pool->chunk[i];
 		if (c->slots.base + c->bytes - 1 <= limit &&
-		    pvdma_slots_take(&c->slots, phys, size, keep, boundary,
+		    pvdma_slots_take(&c->slots, phys, size, keep, boundary, use,
 				     addr))
 			found = c;
 	}
@@ -221,8 +235,9 @@ static void pvdma_bounce_fill(struct pvdma_endpoint *ep,
 /*
  * Copies @size bytes at @phys to where the endpoint's mask reaches; returns
  * that address, or DMA_MAPPING_ERROR. It keeps those low bits of the address
- * that the device's driver asked to be kept, and does not cross the boundary
- * of segments where the memory does not.
+ * that the device's driver asked to be kept, and crosses neither the boundary
+ * of segments nor that of a page where the memory does not. Up to 512 bytes it
+ * is as well aligned as the memory: it begins at a slot, but for those bits.
  */
 dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 			    size_t size)
@@ -240,7 +255,8 @@ dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 	pool = pvdma_bounce_pool(ep->pv, kind, GFP_ATOMIC);
 	if (!pool)
 		return DMA_MAPPING_ERROR;
-	while (!(c = pvdma_bounce_take(pool, dev, phys, size, keep, &addr)))
+	while (!(c = pvdma_bounce_take(pool, dev, phys, size, keep,
+				       PVDMA_SLOT_NEEDED, &addr)))
 		if (pvdma_bounce_grow(pool, GFP_ATOMIC))
 			return DMA_MAPPING_ERROR;
 	pvdma_bounce_fill(ep, c, addr, phys, size);
@@ -249,21 +265,26 @@ dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 
 /*
  * Likewise, to memory that is mapped already. DMA_MAPPING_ERROR: there is none
- * that is free and that the endpoint reaches. Keeps the offset in a page, too:
- * what a driver knows of its segments stays true.
+ * that is free and that the endpoint reaches. Keeps the offset in a slot, too,
+ * which is that in a sector; and that in a page of what is a page or more.
  */
 dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
-				  size_t size)
+				  size_t size, enum dma_data_direction dir)
 {
 	struct device *dev = &ep->pdev->dev;
-	u64 keep = dma_get_min_align_mask(dev) | ~PAGE_MASK, addr;
+	u64 keep = dma_get_min_align_mask(dev) |
+		   (size < PAGE_SIZE ? PVDMA_SLOT_BYTES - 1 : ~PAGE_MASK);
 	struct pvdma_bounce_pool *pool =
 		READ_ONCE(ep->pv->pool[PVDMA_POOL_MAPPED]);
 	struct pvdma_bounce_chunk *c;
+	u64 addr;
 
 	if (!pool || !READ_ONCE(pool->nr) || keep >= PVDMA_BOUNCE_UNIT)
 		return DMA_MAPPING_ERROR;
-	c = pvdma_bounce_take(pool, dev, phys, size, keep, &addr);
+	c = pvdma_bounce_take(pool, dev, phys, size, keep,
+			      dir == DMA_TO_DEVICE ? PVDMA_SLOT_SEND :
+						     PVDMA_SLOT_RECEIVE,
+			      &addr);
 	if (!c)
 		return DMA_MAPPING_ERROR;
 	pvdma_bounce_fill(ep, c, addr, phys, size);
@@ -310,7 +331,6 @@ void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs,
 			bool done)
 {
-	u64 keep = dma_get_min_align_mask(&ep->pdev->dev);
 	struct pvdma_bounce_pool *pool;
 	struct pvdma_bounce_chunk *c;
 	unsigned long flags;
@@ -323,10 +343,8 @@ void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 	    (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL))
 		pvdma_bounce_copy(c, addr, size, false);
 
-	if (pool == ep->pv->pool[PVDMA_POOL_MAPPED])
-		keep |= ~PAGE_MASK;
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	was = pvdma_slots_give(&c->slots, addr, keep);
+	was = pvdma_slots_give(&c->slots, addr);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	WARN_ONCE(!was, "pvdma: a driver unmaps what it has not mapped\n");
 }

@@ -69,7 +69,8 @@ static int pvdma_check_ends(phys_addr_t phys, size_t size)
  * False: there is no room for it.
  */
 static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
-			     size_t size, dma_addr_t *addr)
+			     size_t size, enum dma_data_direction dir,
+			     dma_addr_t *addr)
 {
 	struct pvdma_track *track = &ep->pv->track;
 	u64 first = pvdma_track_granule(track, phys);
@@ -84,7 +85,7 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 	/* not asked for yet: it may be no memory, or another device's */
 	if (pvdma_check_ends(phys, size))
 		return false;
-	copy = pvdma_bounce_map_spare(ep, phys, size);
+	copy = pvdma_bounce_map_spare(ep, phys, size, dir);
 	if (copy == DMA_MAPPING_ERROR)
 		return false;
 	trace_pvdma_bounce(&ep->pdev->dev, phys, copy, size);
@@ -99,7 +100,8 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
  * May need memory: preemption must not be off because of @b.
  */
 static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
-		       phys_addr_t phys, size_t size, unsigned long attrs,
+		       phys_addr_t phys, size_t size,
+		       enum dma_data_direction dir, unsigned long attrs,
 		       enum pvdma_copy copy, dma_addr_t *addr)
 {
 	struct device *dev = &ep->pdev->dev;
@@ -107,7 +109,8 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 
 	*addr = phys;
 	if (likely(pvdma_reaches(dev, phys, size))) {
-		if (unlikely(copy) && !pvdma_place_copy(ep, phys, size, addr) &&
+		if (unlikely(copy) &&
+		    !pvdma_place_copy(ep, phys, size, dir, addr) &&
 		    copy == PVDMA_COPY_NEEDED)
 			return -ENOMEM;
 		return 0;
@@ -120,7 +123,7 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	*addr = DMA_MAPPING_ERROR;
 	if (copy)
 		/* the first one would have had to wait, or found no room */
-		*addr = pvdma_bounce_map_spare(ep, phys, size);
+		*addr = pvdma_bounce_map_spare(ep, phys, size, dir);
 	if (*addr == DMA_MAPPING_ERROR) {
 		err = pvdma_batch_flush(b);
 		if (err)
@@ -182,6 +185,15 @@ static bool pvdma_wishes_copy(struct pvdma_endpoint *ep,
 	return yes;
 }
 
+static void pvdma_note_refused(struct pvdma_endpoint *ep)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	pvdma_throttle_refused(&this_cpu_ptr(ep->copying)->throttle);
+	local_irq_restore(flags);
+}
+
 /* After @err with @copy: is it worth to try again? Then *@copy is how. */
 static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
 			      int err, enum pvdma_copy *copy)
@@ -195,6 +207,8 @@ static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
 	if (ep->strict || *copy == PVDMA_COPY_NEEDED ||
 	    (err != -ENOMEM && err != -EIO) || !pvdma_bounce_has_spare(ep->pv))
 		return false;
+	if (err == -ENOMEM)
+		pvdma_note_refused(ep);
 	*copy = PVDMA_COPY_NEEDED;
 	return true;
 }
@@ -236,7 +250,7 @@ static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 			 enum dma_data_direction dir, unsigned long attrs,
 			 enum pvdma_copy copy, dma_addr_t *addr)
 {
-	int err = pvdma_place(ep, b, phys, size, attrs, copy, addr);
+	int err = pvdma_place(ep, b, phys, size, dir, attrs, copy, addr);
 
 	if (unlikely(err))
 		return err;
@@ -346,8 +360,8 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	dma_addr_t addr;
 
 	for_each_sg(sgl, sg, nents, i) {
-		err = pvdma_place(ep, b, sg_phys(sg), sg->length, attrs, copy,
-				  &addr);
+		err = pvdma_place(ep, b, sg_phys(sg), sg->length, dir, attrs,
+				  copy, &addr);
 		if (unlikely(err))
 			goto fail;
 		sg_dma_address(sg) = addr;

@@ -251,7 +251,7 @@ bool pvdma_bounce_prepare(struct pvdma_endpoint *ep, u64 mask);
 dma_addr_t pvdma_bounce_map(struct pvdma_endpoint *ep, phys_addr_t phys,
 			    size_t size);
 dma_addr_t pvdma_bounce_map_spare(struct pvdma_endpoint *ep, phys_addr_t phys,
-				  size_t size);
+				  size_t size, enum dma_data_direction dir);
 void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, unsigned long attrs,
 			bool done);

@@ -19,16 +19,16 @@
  * Endpoints that are strict have no part in it: what their devices may reach
  * ends with its use, and a copy's place does not. Locks: pvdma_lock.
  */
-#include <linux/bitops.h>
 #include <linux/moduleparam.h>
 
 #include "pvdma.h"
+#include "reserve.h"
 
 static int bounce_kb = -1;
 module_param(bounce_kb, int, 0644);
 MODULE_PARM_DESC(
 	bounce_kb,
-	"KiB of the quota that are kept mapped for copies (-1: 1/64, at most 1024; 0: none)");
+	"KiB of the quota that are kept mapped for copies (-1: 1/128, from 16 to 1024; 0: none)");
 
 static unsigned int copy_after_us = 2000;
 module_param(copy_after_us, uint, 0644);
@@ -36,33 +36,23 @@ MODULE_PARM_DESC(
 	copy_after_us,
 	"microseconds after which a mapping that waits for the host is copied instead (0: never)");
 
-#define PVDMA_RESERVE_SHARE 64	   /* of the quota */
-#define PVDMA_RESERVE_MOST  4	   /* never more than one such part of it */
-#define PVDMA_RESERVE_AUTO  SZ_1M  /* at most, unless asked for */
-#define PVDMA_RESERVE_MAX   SZ_64M /* whatever is asked for */
 #define PVDMA_RESERVE_CHUNK SZ_256K
 
 /* How many bytes to keep: 0, or a power of two and whole granules. */
 static u64 pvdma_reserve_bytes(const struct pvdma *pv)
 {
 	u64 quota = READ_ONCE(pv->conf.quota);
-	u64 least =
-		max_t(u64, PVDMA_BOUNCE_UNIT, 1ull << pv->conf.granule_shift);
+	u32 shift = pv->conf.granule_shift;
 	int kb = READ_ONCE(bounce_kb);
-	u64 bytes;
 
-	if (kb >= 0)
-		bytes = min_t(u64, (u64)kb << 10, PVDMA_RESERVE_MAX);
-	else
-		bytes = min_t(u64, quota / PVDMA_RESERVE_SHARE,
-			      PVDMA_RESERVE_AUTO);
+	BUILD_BUG_ON(PVDMA_RESERVE_UNIT % PVDMA_BOUNCE_UNIT);
 	if (!kb)
 		return 0;
-	bytes = max(1ull << (fls64(bytes | 1) - 1), least);
+	if (kb < 0)
+		return pvdma_reserve_auto(quota, shift);
 	/* more may be asked for; nobody wants to be left without the rest */
-	if (bytes > quota / (kb > 0 ? 2 : PVDMA_RESERVE_MOST))
-		return 0;
-	return bytes;
+	return pvdma_reserve_round(min_t(u64, (u64)kb << 10, PVDMA_RESERVE_MAX),
+				   quota, shift, 2);
 }
 
 /* An endpoint in whose name to map; NULL if none is to have a part in it. */

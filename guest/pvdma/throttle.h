@@ -9,8 +9,10 @@
  * mapping takes at most a part of what is saved up, so that the less there is,
  * the smaller are those that still get something.
  *
- * Copies without which a mapping would fail are not throttled. No locks: the
- * owner has one, or one of these for each CPU.
+ * Copies without which a mapping would fail are not throttled. Once one was
+ * refused for want of room, the next ones probably would be, too: the small
+ * ones of them are copied without asking. No locks: the owner has one, or one
+ * of these for each CPU.
  */
 #ifndef PVDMA_THROTTLE_H
 #define PVDMA_THROTTLE_H
@@ -25,13 +27,19 @@
 #define PVDMA_THROTTLE_SIZE (16u << 10)
 #define PVDMA_THROTTLE_PART 2u
 
+/* After a mapping that was refused: so many, of so many bytes at most. */
+#define PVDMA_THROTTLE_REFUSED	    16u
+#define PVDMA_THROTTLE_REFUSED_SIZE 2048u
+
 struct pvdma_throttle {
 	u64 credit; /* bytes * PVDMA_THROTTLE_SHARE */
+	u32 refused;
 };
 
 static inline void pvdma_throttle_init(struct pvdma_throttle *t)
 {
 	t->credit = (u64)PVDMA_THROTTLE_FIRST * PVDMA_THROTTLE_SHARE;
+	t->refused = 0;
 }
 
 /* A driver maps @bytes, whether they are copied or not. */
@@ -42,11 +50,21 @@ static inline void pvdma_throttle_earn(struct pvdma_throttle *t, u64 bytes)
 	t->credit = bytes < most - t->credit ? t->credit + bytes : most;
 }
 
+/* The host had no room for a mapping. */
+static inline void pvdma_throttle_refused(struct pvdma_throttle *t)
+{
+	t->refused = PVDMA_THROTTLE_REFUSED;
+}
+
 /* May one mapping copy @bytes? Then they are spent. */
 static inline bool pvdma_throttle_spend(struct pvdma_throttle *t, u64 bytes)
 {
 	u64 price = bytes * PVDMA_THROTTLE_SHARE;
 
+	if (t->refused && bytes <= PVDMA_THROTTLE_REFUSED_SIZE) {
+		t->refused--;
+		return true;
+	}
 	if (bytes > PVDMA_THROTTLE_SIZE ||
 	    price > t->credit / PVDMA_THROTTLE_PART)
 		return false;

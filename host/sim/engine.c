@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/agent/config.h"
 #include "host/agent/iommu/iommu.h"
@@ -28,8 +29,6 @@
 #define TOP_MAX (UINT64_C(1) << 42)
 /* How often the agent looks around while it is busy. */
 #define TICK_US 1000
-/* The share of the quota that the pool of copies has at most. */
-#define POOL_SHARE 64
 
 enum map_state {
 	MAP_NEW,
@@ -92,6 +91,12 @@ static double price(const struct engine *engine)
 
 /* --- map calls --- */
 
+/* nvme's PRPs take it for granted, as dma_set_min_align_mask() tells. */
+static bool keeps_pages(const struct engine *engine, uint16_t device)
+{
+	return strcmp(engine->trace->info.devices[device], "nvme") == 0;
+}
+
 static const struct trace_segment *segments_of(const struct engine *engine,
 					       uint32_t map, uint32_t *ret_n)
 {
@@ -111,6 +116,7 @@ static struct sim_guest_call call_of(const struct engine *engine, uint32_t map)
 		.index = e->segment,
 		.kind = e->kind,
 		.dir = e->dir,
+		.keeps_pages = keeps_pages(engine, e->device),
 	};
 }
 
@@ -332,9 +338,7 @@ static int start(struct engine *engine)
 			    config->strategy);
 	if (r)
 		return r;
-	return sim_guest_prepare(engine->guest,
-				 min(config->pool_max,
-				     config->quota / POOL_SHARE),
+	return sim_guest_prepare(engine->guest, config->quota, config->pool_max,
 				 engine->trace->n_segments);
 }
 

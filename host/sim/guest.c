@@ -20,6 +20,7 @@
 #include "guest/pvdma/encode.h"
 #include "guest/pvdma/hints.h"
 #include "guest/pvdma/request.h"
+#include "guest/pvdma/reserve.h"
 #include "guest/pvdma/slots.h"
 #include "guest/pvdma/throttle.h"
 #include "guest/pvdma/track.h"
@@ -30,8 +31,6 @@
 
 #define ENDPOINT 1u
 #define NONCE	 UINT64_C(0x7076646d612d7369)
-/* Copies keep the offset in the page, as nvme wants it. */
-#define KEEP (PAGE_SIZE - 1)
 
 /* The module's view of its device. */
 struct pvdma {
@@ -276,7 +275,7 @@ static void drop(struct sim_guest *guest, const struct sim_guest_call *call,
 		uint64_t *copy = &guest->copy[call->index + i];
 
 		if (*copy)
-			(void)pvdma_slots_give(&guest->slots, *copy, KEEP);
+			(void)pvdma_slots_give(&guest->slots, *copy);
 		else
 			pvdma_track_release(&guest->track, s->addr, s->len);
 		*copy = 0;
@@ -339,6 +338,22 @@ static void undo(struct sim_guest *guest, const struct sim_guest_call *call)
 	unmap_end(guest, &u);
 }
 
+/* Room for a copy of a segment, as pvdma_bounce_map_spare() looks for it. */
+static bool take_slots(struct sim_guest *guest,
+		       const struct sim_guest_call *call, uint32_t i)
+{
+	const struct trace_segment *s = &call->segments[i];
+	bool page = call->keeps_pages || s->len >= PAGE_SIZE;
+
+	return pvdma_slots_take(&guest->slots, s->addr, s->len,
+				page ? PAGE_SIZE - 1 : PVDMA_SLOT_BYTES - 1,
+				PAGE_SIZE - 1,
+				call->dir == TRACE_TO_DEVICE ?
+					PVDMA_SLOT_SEND :
+					PVDMA_SLOT_RECEIVE,
+				&guest->copy[call->index + i]);
+}
+
 /* Holds a segment if it is mapped, or copies it; false: there is no room. */
 static bool hold_or_copy(struct sim_guest *guest,
 			 const struct sim_guest_call *call, uint32_t i)
@@ -349,8 +364,7 @@ static bool hold_or_copy(struct sim_guest *guest,
 
 	if (pvdma_track_try(&guest->track, first, last))
 		return true;
-	if (!pvdma_slots_take(&guest->slots, s->addr, s->len, KEEP, U64_MAX,
-			      &guest->copy[call->index + i]))
+	if (!take_slots(guest, call, i))
 		return false;
 	guest->pv.stats.bounced_bytes += s->len;
 	/* in, and back out where the device may have written */
@@ -437,6 +451,8 @@ int sim_guest_map(struct sim_guest *guest, const struct sim_guest_call *call,
 	if (may_copy(guest, call) && map_copying(guest, call))
 		return 0;
 	err = map_asking(guest, call, ret_missed);
+	if (err == -ENOMEM)
+		pvdma_throttle_refused(&guest->throttle);
 	/* instead of failing; coherent memory has no second place */
 	if (err == -ENOMEM && guest->copies && call->kind != TRACE_COHERENT &&
 	    map_copying(guest, call))
@@ -459,19 +475,21 @@ void sim_guest_unmap(struct sim_guest *guest, const struct sim_guest_call *call)
 	unmap_end(guest, &u);
 }
 
-int sim_guest_prepare(struct sim_guest *guest, uint64_t pool, size_t segments)
+int sim_guest_prepare(struct sim_guest *guest, uint64_t quota, uint64_t most,
+		      size_t segments)
 {
-	uint64_t granule = UINT64_C(1) << guest->track.shift;
-	uint64_t base = align_up(guest->next_page, granule);
+	uint64_t pool = min(most, SIM_GUEST_POOL_MAX);
+	uint64_t base;
 	struct pvdma_batch b;
 	int r;
 
 	guest->copy = calloc(segments + 1, sizeof(*guest->copy));
 	if (!guest->copy)
 		return -ENOMEM;
-	pool = min(pool, SIM_GUEST_POOL_MAX) / granule * granule;
+	pool = min(pool, pvdma_reserve_auto(quota, guest->track.shift));
 	if (!pool || VIRTIO_PVDMA_S_IS_STRICT(guest->strategy))
 		return 0;
+	base = align_up(guest->next_page, UINT64_C(1) << guest->track.shift);
 	guest->next_page = base + pool;
 	r = pvdma_slots_init(&guest->slots, base, pool, GFP_KERNEL);
 	if (r)

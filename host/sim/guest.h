@@ -39,9 +39,10 @@ struct sim_guest_stats {
 struct sim_guest_call {
 	const struct trace_segment *segments;
 	uint32_t n;
-	uint64_t index; /* of the first segment in the trace */
-	uint8_t kind;	/* enum trace_kind */
-	uint8_t dir;	/* enum trace_dir */
+	uint64_t index;	  /* of the first segment in the trace */
+	uint8_t kind;	  /* enum trace_kind */
+	uint8_t dir;	  /* enum trace_dir */
+	bool keeps_pages; /* copies must have the same offset in a page */
 };
 
 /*
@@ -66,10 +67,12 @@ int sim_guest_start(struct sim_guest *guest, struct vm *vm, uint16_t max_ranges,
 
 /*
  * After the start: room for the copies of a trace with so many @segments, in a
- * pool of @pool bytes at most, which is mapped and held from now on. No pool: 0,
- * or a strict endpoint. 0, -ENOMEM, or the error of the request that maps it.
+ * pool of the size that the module makes under @quota, but at most @most bytes,
+ * which is mapped and held from now on. No pool: 0, or a strict endpoint. 0,
+ * -ENOMEM, or the error of the request that maps it.
  */
-int sim_guest_prepare(struct sim_guest *guest, uint64_t pool, size_t segments);
+int sim_guest_prepare(struct sim_guest *guest, uint64_t quota, uint64_t most,
+		      size_t segments);
 
 /* It is @now_us: unmaps, and hints, that have waited long enough are sent. */
 void sim_guest_tick(struct sim_guest *guest, uint64_t now_us);

@@ -15,6 +15,8 @@
 #include "protocol/virtio_pvdma.h"
 #include "tests/unit/support/trace.h"
 
+#define POOL (4 * 4096)
+
 static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 		struct engine_result *ret)
 {
@@ -29,7 +31,7 @@ static void run(const struct trace *trace, unsigned int shift, uint64_t quota,
 	assert_int_equal(ret->bounced_bytes, 0);
 }
 
-/* With copies, in a pool that is a 64th of the quota. */
+/* With copies, in a pool of 16 KiB: those are small quotas. */
 static void run_copying(const struct trace *trace, uint64_t quota,
 			struct engine_result *ret)
 {
@@ -89,23 +91,24 @@ static void test_full(void **state)
 
 	(void)state;
 	/* all but the pool; more than is copied to save a wait */
-	(void)add(trace, 1 << 20, quota - 4096);
+	(void)add(trace, 1 << 20, quota - POOL);
 	for (uint32_t i = 0; i < 4; i++) {
 		uint32_t id = add(trace, (2 << 20) + (uint64_t)i * 8192, 4096);
 
 		assert_int_equal(trace_add_unmap(trace, 0, 0, id), 0);
 	}
-	run(trace, 12, quota - 4096, &e);
+	run(trace, 12, quota - POOL, &e);
 	assert_int_equal(e.unserved, 4);
 	run_copying(trace, quota, &e);
 	assert_int_equal(e.unserved, 0);
 	assert_int_equal(e.refused, 0);
 	assert_int_equal(e.bounced_bytes, 4 * 4096);
-	/* one at a time; the pool has one page */
-	(void)add(trace, 4 << 20, 2048);
-	(void)add(trace, 5 << 20, 2048);
+	/* what is received into: the half of the pool, and there it stays */
+	for (uint32_t i = 0; i < 5; i++)
+		(void)add(trace, (4 << 20) + (uint64_t)i * 8192, 2048);
 	run_copying(trace, quota, &e);
 	assert_int_equal(e.unserved, 1);
+	assert_int_equal(e.refused, 1);
 	trace_free(trace);
 }
 
@@ -145,8 +148,8 @@ static void test_copies_not(void **state)
 	assert_int_equal(engine_run(trace, &config, &cost_default, &e), 0);
 	assert_int_equal(e.waits, 0);
 	assert_int_equal(e.bounced_bytes, 64);
-	/* the pool's page; the hint came too late */
-	assert_int_equal(e.pinned_peak, 4096);
+	/* the pool; the hint came too late */
+	assert_int_equal(e.pinned_peak, POOL);
 	trace_free(trace);
 }
 

@@ -156,8 +156,8 @@ static void test_list(void **state)
 		assert_int_equal(sg_dma_len(&sg[i]), 1000);
 		assert_int_equal(sg_dma_address(&sg[i]) == sg_phys(&sg[i]),
 				 i < 2);
-		assert_int_equal(sg_dma_address(&sg[i]) % 4096,
-				 sg_phys(&sg[i]) % 4096);
+		assert_int_equal(sg_dma_address(&sg[i]) % 512,
+				 sg_phys(&sg[i]) % 512);
 		assert_bytes(at(sg_dma_address(&sg[i]), 1000), i + 1, 1000);
 		memset(at(sg_dma_address(&sg[i]), 1000), 0x80 + i, 1000);
 	}
@@ -242,6 +242,43 @@ static void test_boundary_mask(void **state)
 	assert_true(bytes <= 5 * SZ_256K);
 	for (i = 0; i < ARRAY_SIZE(addr); i++)
 		unmap(addr[i], 40 << 10, DMA_TO_DEVICE, 0);
+}
+
+/* Mappings that lie in the page at @page, some of which are there at once. */
+static void check_page(u64 page)
+{
+	static const size_t sizes[] = { 54, 1500, 2048, 600, 3000 };
+	dma_addr_t addr[7];
+	size_t size[ARRAY_SIZE(addr)] = {}, offset;
+	unsigned int n = 0, i;
+
+	for (offset = 0; offset < 4096; offset += 32, n++) {
+		i = n % ARRAY_SIZE(addr);
+		if (size[i])
+			unmap(addr[i], size[i], DMA_FROM_DEVICE, 0);
+		size[i] = min(sizes[n % ARRAY_SIZE(sizes)], 4096 - offset);
+		addr[i] = copy_of(page + offset, size[i], DMA_FROM_DEVICE);
+		assert_int_equal(addr[i] >> 12, (addr[i] + size[i] - 1) >> 12);
+		/* 512, or what @offset has */
+		assert_int_equal(addr[i] & ((offset - 1) & ~offset & 511), 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(addr); i++)
+		unmap(addr[i], size[i], DMA_FROM_DEVICE, 0);
+}
+
+/* A copy of what lies in a page does so, too, and is as well aligned. */
+static void test_page(void **state)
+{
+	(void)state;
+	fill_quota();
+	check_page(LOW_BUF);
+	dev->seg_boundary = 0xffff;
+	check_page(LOW_BUF);
+	empty_quota();
+	dev->dma_mask = DMA_BIT_MASK(32);
+	check_page(GB4);
+	dev->min_align_mask = 255;
+	check_page(GB4);
 }
 
 /* What the device does not reach is copied to where it does. */
@@ -552,10 +589,11 @@ int main(void)
 		TEST(test_from_device), TEST(test_sync),
 		TEST(test_list),	TEST(test_align),
 		TEST(test_boundary),	TEST(test_boundary_mask),
-		TEST(test_mask),	TEST(test_mask_full),
-		TEST(test_refused),	TEST(test_late),
-		TEST(test_late_list),	TEST(test_no_host),
-		TEST(test_wished),	TEST(test_game),
+		TEST(test_page),	TEST(test_mask),
+		TEST(test_mask_full),	TEST(test_refused),
+		TEST(test_late),	TEST(test_late_list),
+		TEST(test_no_host),	TEST(test_wished),
+		TEST(test_game),
 	};
 
 	return cmocka_run_group_tests_name("copies", tests, NULL, NULL);

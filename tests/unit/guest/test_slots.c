@@ -41,12 +41,24 @@ static u64 take(u64 phys, u64 size, u64 keep)
 {
 	u64 addr = 0;
 
-	assert_true(pvdma_slots_take(&slots, phys, size, keep, U64_MAX, &addr));
+	assert_true(pvdma_slots_take(&slots, phys, size, keep, U64_MAX,
+				     PVDMA_SLOT_NEEDED, &addr));
 	assert_int_equal(addr & keep, phys & keep);
 	assert_true(pvdma_slots_has(&slots, addr));
 	assert_true(pvdma_slots_has(&slots, addr + (size ? size - 1 : 0)));
 	assert_int_equal(pvdma_slots_orig(&slots, addr), phys);
 	return addr;
+}
+
+static bool is_full(u64 phys, u64 size, u64 keep)
+{
+	u64 addr = 0;
+
+	if (pvdma_slots_take(&slots, phys, size, keep, U64_MAX,
+			     PVDMA_SLOT_NEEDED, &addr))
+		return false;
+	assert_int_equal(addr, 0);
+	return true;
 }
 
 static void test_life(void **state)
@@ -78,46 +90,84 @@ static void test_sizes(void **state)
 	assert_int_equal(slots.used, 1 + 2 + 1 + 2);
 	assert_int_equal(pvdma_slots_orig(&slots, b + SLOT), 0x2000000 + SLOT);
 	assert_int_equal(pvdma_slots_orig(&slots, d + 1), 0x4000000 + SLOT);
-	assert_true(pvdma_slots_give(&slots, b, 0));
-	assert_false(pvdma_slots_give(&slots, b, 0));
-	assert_false(pvdma_slots_give(&slots, b + SLOT, 0));
-	assert_true(pvdma_slots_give(&slots, d, PAGE));
-	assert_true(pvdma_slots_give(&slots, a, 0));
-	assert_true(pvdma_slots_give(&slots, c, 0));
-	assert_false(pvdma_slots_give(&slots, BASE - SLOT, 0));
-	assert_false(pvdma_slots_give(&slots, BASE + SLOTS * SLOT, 0));
+	assert_true(pvdma_slots_give(&slots, b));
+	assert_false(pvdma_slots_give(&slots, b));
+	assert_false(pvdma_slots_give(&slots, b + SLOT));
+	assert_true(pvdma_slots_give(&slots, d));
+	assert_true(pvdma_slots_give(&slots, a));
+	assert_true(pvdma_slots_give(&slots, c));
+	assert_false(pvdma_slots_give(&slots, BASE - SLOT));
+	assert_false(pvdma_slots_give(&slots, BASE + SLOTS * SLOT));
 	assert_int_equal(slots.used, 0);
 }
 
 static void test_full(void **state)
 {
-	u64 addr = 0, first;
+	u64 first;
 	u32 i;
 
 	(void)state;
-	assert_false(pvdma_slots_take(&slots, 0, (SLOTS + 1) * SLOT, 0, U64_MAX,
-				      &addr));
-	assert_false(pvdma_slots_take(&slots, 1, SLOTS * SLOT, PAGE, U64_MAX,
-				      &addr));
-	assert_false(pvdma_slots_take(&slots, 0, ~0ull, 0, U64_MAX, &addr));
+	assert_true(is_full(0, (SLOTS + 1) * SLOT, 0));
+	assert_true(is_full(1, SLOTS * SLOT, PAGE));
+	assert_true(is_full(0, ~0ull, 0));
 	first = take(0, SLOTS * SLOT, 0);
 	assert_int_equal(first, BASE);
-	assert_false(pvdma_slots_take(&slots, 0, 1, 0, U64_MAX, &addr));
-	assert_true(pvdma_slots_give(&slots, first, 0));
+	assert_true(is_full(0, 1, 0));
+	assert_true(pvdma_slots_give(&slots, first));
 	for (i = 0; i < SLOTS; i++)
 		(void)take(0x1000000 + i * 0x1000, SLOT, 0);
-	assert_false(pvdma_slots_take(&slots, 0, 1, 0, U64_MAX, &addr));
-	assert_int_equal(addr, 0);
+	assert_true(is_full(0, 1, 0));
 	/* one gap, wherever the next look begins */
-	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
-	assert_false(pvdma_slots_take(&slots, 0, SLOT + 1, 0, U64_MAX, &addr));
+	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT));
+	assert_true(is_full(0, SLOT + 1, 0));
 	assert_int_equal(take(0x5000, 1, 0), BASE + 77 * SLOT);
-	/* two that are no page */
-	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT, 0));
-	assert_true(pvdma_slots_give(&slots, BASE + 78 * SLOT, 0));
-	assert_false(pvdma_slots_take(&slots, 0x6000, 2 * SLOT, PAGE, U64_MAX,
-				      &addr));
+	/* two, of which no page begins at the first */
+	assert_true(pvdma_slots_give(&slots, BASE + 77 * SLOT));
+	assert_true(pvdma_slots_give(&slots, BASE + 78 * SLOT));
+	assert_true(is_full(0x6000, 2 * SLOT, PAGE));
 	assert_int_equal(take(0x6000, 2 * SLOT, 0), BASE + 77 * SLOT);
+}
+
+/* How many slots @use can have, one by one; they are given back. */
+static u32 room_for(enum pvdma_slot_use use)
+{
+	u64 addr[SLOTS];
+	u32 n = 0, i;
+
+	while (n < SLOTS && pvdma_slots_take(&slots, 0x1000, SLOT, 0, U64_MAX,
+					     use, &addr[n]))
+		n++;
+	for (i = 0; i < n; i++)
+		assert_true(pvdma_slots_give(&slots, addr[i]));
+	return n;
+}
+
+/* Who posts buffers leaves room for who sends, and the other way round. */
+static void test_uses(void **state)
+{
+	u64 addr;
+
+	(void)state;
+	assert_int_equal(room_for(PVDMA_SLOT_RECEIVE), SLOTS / 2);
+	assert_int_equal(room_for(PVDMA_SLOT_SEND), SLOTS * 4 / 5);
+	assert_int_equal(room_for(PVDMA_SLOT_NEEDED), SLOTS);
+	assert_int_equal(slots.used, 0);
+	while (pvdma_slots_take(&slots, 0x1000, SLOT, 0, U64_MAX,
+				PVDMA_SLOT_RECEIVE, &addr))
+		;
+	assert_int_equal(slots.used, SLOTS / 2);
+	assert_int_equal(room_for(PVDMA_SLOT_SEND), SLOTS / 2 * 4 / 5);
+	while (pvdma_slots_take(&slots, 0x1000, SLOT, 0, U64_MAX,
+				PVDMA_SLOT_SEND, &addr))
+		;
+	/* what ends makes room, for whoever has less */
+	assert_false(pvdma_slots_take(&slots, 0x1000, SLOT, 0, U64_MAX,
+				      PVDMA_SLOT_RECEIVE, &addr));
+	assert_true(pvdma_slots_give(&slots, addr));
+	assert_int_equal(room_for(PVDMA_SLOT_SEND), 1);
+	/* it is by slots, not by copies */
+	assert_false(pvdma_slots_take(&slots, 0x1000, 19 * SLOT, 0, U64_MAX,
+				      PVDMA_SLOT_SEND, &addr));
 }
 
 static bool crosses(u64 first, u64 size, u64 boundary)
@@ -141,23 +191,23 @@ static void test_boundary(void **state)
 			slots.next = i * 7;
 			assert_true(pvdma_slots_take(&slots, phys, size,
 						     keeps[i / 4], boundary,
-						     &addr));
+						     PVDMA_SLOT_NEEDED, &addr));
 			assert_false(crosses(addr, size, boundary));
 			assert_int_equal((addr ^ phys) & keeps[i / 4], 0);
-			assert_true(
-				pvdma_slots_give(&slots, addr, keeps[i / 4]));
+			assert_true(pvdma_slots_give(&slots, addr));
 		}
 		/* one that crosses it anyway goes anywhere */
 		assert_true(pvdma_slots_take(&slots, boundary, boundary + 3, 0,
-					     boundary, &addr));
-		assert_true(pvdma_slots_give(&slots, addr, 0));
+					     boundary, PVDMA_SLOT_NEEDED,
+					     &addr));
+		assert_true(pvdma_slots_give(&slots, addr));
 	}
 }
 
 /* Against an array that says who has each slot. */
 static void test_random(void **state)
 {
-	static const u64 boundaries[] = { U64_MAX, 0xffff, 0x3fff, 0x1ff };
+	static const u64 boundaries[] = { U64_MAX, 0xffff, PAGE, 0x1ff };
 	u64 boundary, phys, who[SLOTS] = {}, addr[64] = {}, keep[64] = {},
 			    seed = 1;
 	u32 taken = 0, refused = 0, n, i, k, s, at;
@@ -167,7 +217,7 @@ static void test_random(void **state)
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		k = seed >> 40 & 63;
 		if (addr[k]) {
-			assert_true(pvdma_slots_give(&slots, addr[k], keep[k]));
+			assert_true(pvdma_slots_give(&slots, addr[k]));
 			for (s = 0; s < SLOTS; s++)
 				who[s] = who[s] == k + 1 ? 0 : who[s];
 			addr[k] = 0;
@@ -178,7 +228,7 @@ static void test_random(void **state)
 		phys = seed >> 20;
 		boundary = boundaries[seed >> 33 & 3];
 		if (!pvdma_slots_take(&slots, phys, n, keep[k], boundary,
-				      &addr[k])) {
+				      PVDMA_SLOT_NEEDED, &addr[k])) {
 			refused++;
 			continue;
 		}
@@ -200,6 +250,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_uses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boundary, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 	};

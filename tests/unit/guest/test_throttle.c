@@ -63,11 +63,30 @@ static void test_burst(void **state)
 	assert_true(pvdma_throttle_spend(&t, 256));
 }
 
+/* Who was refused does not ask for a while; but large ones are no habit. */
+static void test_refused(void **state)
+{
+	struct pvdma_throttle t;
+	u32 n = 0;
+
+	(void)state;
+	pvdma_throttle_init(&t);
+	while (pvdma_throttle_spend(&t, 512))
+		;
+	pvdma_throttle_refused(&t);
+	assert_false(pvdma_throttle_spend(&t, PVDMA_THROTTLE_REFUSED_SIZE + 1));
+	while (pvdma_throttle_spend(&t, PVDMA_THROTTLE_REFUSED_SIZE))
+		n++;
+	assert_int_equal(n, PVDMA_THROTTLE_REFUSED);
+	assert_false(pvdma_throttle_spend(&t, 512));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
