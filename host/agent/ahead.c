@@ -111,7 +111,7 @@ static uint64_t piece(const struct vm *vm, unsigned int context)
 	bool fine = context % 4 < 2;
 
 	if (holds->used >= AHEAD_FEW)
-		fine = holds->held > holds->used / 8;
+		fine = holds->held > holds->used / 2;
 	if (limits_short(vm))
 		fine = false;
 	return fine ? 1 : LEDGER_EXTENT_BYTES >> vm_shift(vm);
