@@ -81,6 +81,13 @@ int vm_endpoint_add(struct vm *vm, uint32_t endpoint)
 	return 0;
 }
 
+bool vm_endpoint_denied(const struct vm *vm, uint32_t endpoint)
+{
+	return endpoints_check(vm, endpoint) == VERDICT_STATE &&
+	       vm->config.fallback == VM_FALLBACK_DENY &&
+	       vm->config.strategy != VIRTIO_PVDMA_S_DIRECT_MAP;
+}
+
 static bool persistent(const struct vm_endpoint *endpoint)
 {
 	return endpoint->present && endpoint->attached &&

@@ -2,7 +2,7 @@
 /*
  * endpoints.h - the devices of a VM, and which of them have a driver
  *
- * vm_endpoint_add() and vm_endpoint_remove() of vm.h live in endpoints.c, too.
+ * The vm_endpoint_*() of vm.h live in endpoints.c, too.
  */
 #ifndef PVDMA_AGENT_ENDPOINTS_H
 #define PVDMA_AGENT_ENDPOINTS_H

@@ -126,6 +126,9 @@ void vm_device_reset(struct vm *vm);
 int vm_endpoint_add(struct vm *vm, uint32_t endpoint);
 void vm_endpoint_remove(struct vm *vm, uint32_t endpoint);
 
+/* Nothing is to be mapped for it, as no driver has attached it. */
+bool vm_endpoint_denied(const struct vm *vm, uint32_t endpoint);
+
 /* --- from vhost/: the guest's driver --- */
 
 void vm_config_read(const struct vm *vm, struct virtio_pvdma_config *ret);

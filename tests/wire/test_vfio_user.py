@@ -261,6 +261,50 @@ class Regions(AgentTest):
         self.assertEqual(client.read(vu.CONFIG, 4, 2), b"\0\0")
 
 
+class Denied(unittest.TestCase):
+    """DMA that the guest allows and no driver of pvdma's looks after: a dead device,
+    of which the log tells the operator."""
+    TOLD = "lets null do DMA, but no pvdma driver"
+
+    def told(self, writes, *args):
+        """How often the log says so."""
+        with Agent(devices=("endpoint=5",), args=args) as agent:
+            with agent.vfio_user() as client:
+                writes(client)
+            return agent.stderr().count(self.TOLD)
+
+    def test_told_once_until_reset(self):
+        def bus_master(client):
+            client.write(vu.CONFIG, 4, b"\x06\x00")
+
+        def twice(client):
+            bus_master(client)
+            bus_master(client)
+
+        def reset_between(client):
+            twice(client)
+            client.reset()
+            bus_master(client)
+
+        self.assertEqual(self.told(twice), 1)
+        self.assertEqual(self.told(reset_between), 2)
+
+    def test_any_width(self):
+        for offset, data in ((4, b"\x04"), (2, b"\0\0\x04\0"), (0, bytes(4) + b"\xff")):
+            self.assertEqual(self.told(lambda client, at=offset, of=data:
+                                       client.write(vu.CONFIG, at, of)), 1)
+        self.assertEqual(self.told(lambda client: client.write_multi(
+            [(vu.CONFIG, 4, b"\x06\x00")])), 1)
+
+    def test_nothing_to_tell(self):
+        for write in ((vu.CONFIG, 4, b"\x03\x00"), (vu.CONFIG, 5, b"\xff"),
+                      (vu.CONFIG, 0x3c, b"\xff"), (vu.BAR1, 4, b"\x06\x00")):
+            self.assertEqual(self.told(lambda client, args=write: client.write(*args)), 0)
+        for args in (("--fallback", "direct"), ("--strategy", "direct-map")):
+            self.assertEqual(self.told(lambda client: client.write(vu.CONFIG, 4, b"\x06\x00"),
+                                       *args), 0)
+
+
 class Capability(AgentTest):
     """DEV-CAP-1: in the list, read-only, and hiding nothing."""
 

@@ -10,12 +10,15 @@
  * registers are mapped (info.c).
  */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <string.h>
 
 #include "device/device.h"
+#include "lib/log.h"
 #include "lib/macros.h"
 #include "vfio_user/session_impl.h"
 #include "vfio_user/vfio_user.h"
+#include "vm.h"
 
 int vfu_region_read(struct vfu_session *session, struct vfu_message *msg,
 		    struct vfu_reply *reply)
@@ -43,6 +46,37 @@ int vfu_region_read(struct vfu_session *session, struct vfu_message *msg,
 	return 0;
 }
 
+/*
+ * Where the guest lets a device do DMA for which nothing is mapped, it sees a
+ * dead device, and nobody on the host but this log says why.
+ */
+static void note_dma(struct vfu_session *session, uint64_t offset,
+		     const uint8_t *data, size_t n)
+{
+	if (offset > PCI_COMMAND || PCI_COMMAND - offset >= n ||
+	    !(data[PCI_COMMAND - offset] & PCI_COMMAND_MASTER) ||
+	    session->told_denied ||
+	    !vm_endpoint_denied(session->vm, session->endpoint))
+		return;
+	session->told_denied = true;
+	log_ratelimited(
+		LOG_INFO,
+		"the guest lets %s do DMA, but no pvdma driver in it looks after that device: it reaches nothing until one does (fallback=deny); to boot from it takes fallback=direct, and a quota of all of the guest's memory",
+		device_name(session->dev));
+}
+
+static ssize_t write_region(struct vfu_session *session, uint32_t region,
+			    const uint8_t *data, size_t count, uint64_t offset)
+{
+	ssize_t n;
+
+	session->stats->region_writes++;
+	n = device_write(session->dev, region, data, count, offset);
+	if (n > 0 && region == VFIO_PCI_CONFIG_REGION_INDEX)
+		note_dma(session, offset, data, (size_t)n);
+	return n;
+}
+
 int vfu_region_write(struct vfu_session *session, struct vfu_message *msg,
 		     struct vfu_reply *reply)
 {
@@ -56,10 +90,8 @@ int vfu_region_write(struct vfu_session *session, struct vfu_message *msg,
 	payload = vfu_reply_payload(session, reply, sizeof(access));
 	if (!payload)
 		return -ENOMEM;
-	session->stats->region_writes++;
-	n = device_write(session->dev, access.region,
-			 msg->body + sizeof(access), access.count,
-			 access.offset);
+	n = write_region(session, access.region, msg->body + sizeof(access),
+			 access.count, access.offset);
 	if (n < 0)
 		return (int)n;
 	access.count = (uint32_t)n;
@@ -75,8 +107,7 @@ static int write_one(struct vfu_session *session, const uint8_t *at)
 	memcpy(&wr, at, sizeof(wr));
 	if (wr.count == 0 || wr.count > sizeof(wr.data))
 		return EINVAL;
-	session->stats->region_writes++;
-	n = device_write(session->dev, wr.region, wr.data, wr.count, wr.offset);
+	n = write_region(session, wr.region, wr.data, wr.count, wr.offset);
 	if (n < 0)
 		return (int)n;
 	return (size_t)n == wr.count ? 0 : -EIO;

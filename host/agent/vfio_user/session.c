@@ -192,6 +192,7 @@ static int reset(struct vfu_session *session, struct vfu_message *msg,
 	(void)msg;
 	(void)reply;
 	session->stats->resets++;
+	session->told_denied = false;
 	r = device_reset(session->dev);
 	vm_device_reset(session->vm);
 	return r;

@@ -23,8 +23,9 @@ struct vfu_session {
 	struct vm *vm;
 	struct vfio_user_stats *stats;
 	uint32_t endpoint;
-	bool negotiated; /* VERSION succeeded: the endpoint is there */
-	bool over;	 /* the reply under way is the last */
+	bool negotiated;  /* VERSION succeeded: the endpoint is there */
+	bool over;	  /* the reply under way is the last */
+	bool told_denied; /* of DMA that reaches nothing, since a reset */
 	struct vfu_capabilities client;
 	struct vfu_dma dma;
 };
