@@ -206,13 +206,22 @@ vm_start() {
 
 # vm_start_with NAME [OPTION...]: guest_start, with the tests' own files.
 vm_start_with() {
-	local name=$1 version=${BED_GUEST_KERNEL:-6.12} i
+	with_files guest_start "$@"
+}
 
-	shift
+# vm_install BDF [OPTION...]: guest_install, with the same files.
+vm_install() {
+	with_files guest_install "$@"
+}
+
+with_files() {
+	local call=$1 name=$2 version=${BED_GUEST_KERNEL:-6.12} i
+
+	shift 2
 	for ((i = 1; i < $#; i++)); do
 		[[ ${!i} != --kernel ]] || version=${*:i + 1:1}
 	done
-	guest_start "$name" --file "$E2E_BIN/pvdma-$version.ko:extra/pvdma.ko" \
+	"$call" "$name" --file "$E2E_BIN/pvdma-$version.ko:extra/pvdma.ko" \
 		--file "$E2E_BIN/dmacheck-$version.ko:extra/dmacheck.ko" \
 		--file "$E2E_BIN/edudma-$version.ko:extra/edudma.ko" \
 		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_BIN/edu:bin/edu" \

@@ -5,7 +5,8 @@ and the disk.
 l1-image    an ext4 file system of the root tree, read-only in use
 l1-boot-V   vmlinux and initrd of L1 (first stage plus L1's modules)
 guest-V     vmlinux and initrd of a guest: busybox and modules, but no init;
-            L1 appends the init and the files of each start as a second archive
+            L1 appends the init and the files of each start as a second archive;
+            and boot.raw, for guests that boot from a disk (bootdisk.py)
 disk        disk.raw, whose every sector tells its own number, and disk.sums
 """
 
@@ -16,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bedlib import cache, cpio, kernels, roots
+from bedlib import bootdisk, cache, cpio, kernels, roots
 from bedlib.config import BED, BedError, read_modules, tool
 
 DISK_BYTES = 256 << 20
@@ -113,9 +114,12 @@ def guest(version: str) -> Path:
         archive.file("bed/disk.sums", disk() / "disk.sums")
         (into / "initrd").write_bytes(archive.finish())
         (into / "release").write_text((kernel / "release").read_text())
-        (into / "vmlinux").write_bytes(kernels.vmlinux((kernel / "vmlinuz").read_bytes()))
+        vmlinuz = (kernel / "vmlinuz").read_bytes()
+        (into / "vmlinux").write_bytes(kernels.vmlinux(vmlinuz))
+        bootdisk.write(into, vmlinuz, DISK_BYTES)
 
-    return cache.artifact(f"guest-{version}", _boot_key(version, BED / "modules.guest"), build)
+    key = _boot_key(version, BED / "modules.guest", BED / "packages.boot", Path(bootdisk.__file__))
+    return cache.artifact(f"guest-{version}", key, build)
 
 
 def sector(number: int) -> bytes:

@@ -22,7 +22,7 @@ from bedlib.config import BED, TOP, BedError, progress, read_list, tool
 LIBS = "usr/lib/x86_64-linux-gnu"
 
 
-def _unpack_closure(name: str, packages: list[str], into: Path) -> None:
+def unpack_closure(name: str, packages: list[str], into: Path) -> None:
     """Resolve, download and unpack packages; MANIFEST records what they were."""
     source = apt.Apt("trixie")
     source.update()
@@ -62,7 +62,7 @@ def _finish(root: Path) -> None:
 def root() -> Path:
     """The tree with QEMU and L1's userland (the directory that is its /)."""
     def build(into: Path) -> None:
-        _unpack_closure("root", read_list(BED / "packages.root"), into)
+        unpack_closure("root", read_list(BED / "packages.root"), into)
         tree = into / "root"
         _finish(tree)
         # system users (dbus, systemd) as their packages declare them
@@ -108,7 +108,7 @@ def _finish_systemd(tree: Path) -> None:
 def dev() -> Path:
     """The tree with compilers (the directory that is its /)."""
     def build(into: Path) -> None:
-        _unpack_closure("dev", read_list(BED / "packages.dev"), into)
+        unpack_closure("dev", read_list(BED / "packages.dev"), into)
         tree = into / "root"
         _finish(tree)
         for name in ("cc", "c99"):

@@ -91,6 +91,8 @@ _guest_initrd() {
 #       sent again, if a fragment is not contiguous behind the IOMMU
 #   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
 #                                (SIZE: 512M, 2G, or bytes)
+#   --firmware                   boot from a disk that guest_install prepared, by the
+#                                firmware's means; QEMU gets no kernel
 #   --script FILE                run by the guest's init at every boot
 #   --file SRC[:DST]             put into the guest (default DST: /extra/NAME)
 #   --env K=V                    for the guest's scripts
@@ -102,6 +104,7 @@ guest_start() {
 	# read and set by the functions that it calls
 	local name=$1 mode=none mem=${BED_GUEST_MEM:-1G} cpus=1 backend='' script='' wait=1
 	local version=${BED_GUEST_KERNEL:-6.12} append='' vhost='' queues=2 seconds=$BED_BOOT_SECONDS
+	local firmware=0
 	local -a bdfs=() socks=() files=() extra=() pairs=()
 	local dir=$BED_RUN/guests/$name
 
@@ -118,7 +121,7 @@ guest_start() {
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	_guest_env "${pairs[@]}" > "$dir/env"
-	_guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
+	((firmware)) || _guest_initrd "$dir" "$version" "$script" "${files[@]}" || return
 	_guest_command > "$dir/argv" || return
 	[[ $mode != vfio ]] || bind_vfio "${bdfs[@]}" || return
 	mv "$dir/argv" "$dir/command"
@@ -170,8 +173,9 @@ _guest_options() {
 			unset -n list
 			continue
 			;;
-		--no-wait)
-			wait=0
+		--no-wait | --firmware)
+			[[ $1 != --no-wait ]] || wait=0
+			[[ $1 != --firmware ]] || firmware=1
 			shift
 			continue
 			;;
@@ -217,6 +221,11 @@ _guest_env() {
 	done
 }
 
+# The kernel's command line, with guest_start's $append.
+_guest_cmdline() {
+	echo "console=ttyS0 loglevel=5 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on net.ifnames=0 audit=0 cryptomgr.notests 8250.nr_uarts=1$append"
+}
+
 # QEMU's arguments, one a line; uses guest_start's variables.
 _guest_command() {
 	local i object path
@@ -234,14 +243,14 @@ _guest_command() {
 	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none \
 		-accel kvm -cpu host -smp "$cpus" -machine q35,memory-backend=mem,sata=off,smbus=off,hpet=off,i8042=off,vmport=off \
 		-object "$object" -m "$mem" \
-		-kernel "/bed/guest/$version/vmlinux" -initrd "$dir/initrd" -append \
-		"console=ttyS0 loglevel=5 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on net.ifnames=0 audit=0 cryptomgr.notests 8250.nr_uarts=1$append" \
 		-chardev "socket,id=serial,path=$dir/serial.sock,server=on,wait=off,logfile=$dir/serial.log" \
 		-serial chardev:serial -qmp "unix:$dir/qmp.sock,server=on,wait=off" \
 		-chardev "file,id=ctl,path=$dir/ctl.out,input-path=$dir/ctl.in" \
 		-chardev "file,id=log,path=$dir/script.log" -device virtio-serial-pci,id=bed \
 		-device virtserialport,bus=bed.0,chardev=ctl,name=bed.ctl \
 		-device virtserialport,bus=bed.0,chardev=log,name=bed.log
+	((firmware)) || printf '%s\n' -kernel "/bed/guest/$version/vmlinux" \
+		-initrd "$dir/initrd" -append "$(_guest_cmdline)"
 	case $mode in
 	none) ;;
 	vfio)
