@@ -12,6 +12,8 @@
 
 EDU=$(bed_bdf edu) GUEST_EDU=$(guest_bdf 0) GUEST_NVME=$(guest_bdf 0)
 SAID=$E2E_RUN/edudma
+# one mapping of 3 MiB that begins and ends within a page, and coherent memory of 4 MiB
+HUGE=(huge-first huge-middle huge-end ring-first ring-last)
 
 # life GUEST "PVDMA PARAMETERS" "EDUDMA PARAMETERS" [COMMAND]: a life of both modules; what
 # edudma says goes to $SAID; what is "blocked" faults in the IOMMU. Nothing is
@@ -49,16 +51,17 @@ strict() {
 	life "$1" "$2" "what=basic wait_ms=1 ${3:-}"
 	says blocked never one-unmapped one-later two-last two-later \
 		large-before large-behind large-end large-last \
-		list-first list-second list-last coherent-freed hardirq
-	says reached one two-first large large-one list coherent
+		list-first list-second list-last coherent-freed huge-later huge-end-later hardirq
+	says reached one two-first large large-one list coherent "${HUGE[@]}"
 }
 
 # DRV-STRICT-3: shut out once time is up ...
 deferred() {
 	life v "strategy=deferred defer_ms=3000" "what=basic wait_ms=3200"
-	says reached one one-unmapped two-first two-last large large-one list coherent
+	says reached one one-unmapped two-first two-last large large-one list coherent "${HUGE[@]}"
 	says blocked never one-later two-later large-before large-behind large-end \
-		large-last list-first list-second list-last coherent-freed hardirq
+		large-last list-first list-second list-last coherent-freed huge-later \
+		huge-end-later hardirq
 }
 
 # ... or enough unmaps wait, whichever comes first.
@@ -73,7 +76,7 @@ lax() {
 	says blocked never
 	says reached one one-unmapped one-later two-first two-last two-later large large-one \
 		large-before large-behind large-end large-last list list-first list-second \
-		list-last coherent coherent-freed hardirq
+		list-last coherent coherent-freed "${HUGE[@]}" huge-later huge-end-later hardirq
 }
 
 # A quota of 2048 pages and 3072 of them: on demand each gets its turn ...
@@ -124,7 +127,7 @@ direct_map() {
 	eventually 60 "all of the guest mapped" eval '(($(stat_of d vm.mapped_bytes) >= 256 << 20))'
 	life d "" "what=basic wait_ms=1"
 	says reached never one one-unmapped one-later two-last large-end list-last \
-		coherent-freed hardirq
+		coherent-freed "${HUGE[@]}" huge-later hardirq
 }
 
 agent_start a "$EDU" -- --quota 8M --granule 4K --strategy persistent

@@ -8,12 +8,14 @@
  * end "dmacheck: N checks, N failed". Its probe then fails on purpose, or
  * stays bound with stay=1.
  *
- *	insmod dmacheck.ko [stay=1] [leak=1] [bench=ROUNDS]
+ *	insmod dmacheck.ko [stay=1] [leak=1] [bench=ROUNDS] [share=1]
  *	echo dmacheck > /sys/bus/pci/devices/ADDRESS/driver_override
  *	echo ADDRESS > /sys/bus/pci/drivers/dmacheck/bind
  *
  * leak=1 leaves one mapping behind; bench times maps and unmaps that hit, and
- * does nothing else.
+ * does nothing else. share=1 does nothing else either: it maps one page, the
+ * same for all devices, as long as they are bound, and says where that is; in
+ * the end, whether the device has copied its first half's content to the other.
  */
 #include <linux/completion.h>
 #include <linux/dma-mapping.h>
@@ -36,6 +38,11 @@ static unsigned int bench;
 module_param(bench, uint, 0644);
 MODULE_PARM_DESC(bench, "rounds of map and unmap to time");
 
+static bool share;
+module_param(share, bool, 0644);
+MODULE_PARM_DESC(share, "map one page, for each device the same");
+
+static u8 *shared;
 static unsigned int checks, failed;
 
 static void verdict(const char *name, bool ok, const char *why)
@@ -91,7 +98,34 @@ static void check_coherent(struct device *dev)
 	check_coherent_one(dev, "coherent-atomic", SZ_4K, GFP_ATOMIC, 64);
 	check_coherent_one(dev, "coherent-32", SZ_1M, GFP_KERNEL, 32);
 	check_coherent_one(dev, "coherent-24", SZ_4K, GFP_KERNEL, 24);
+	check_coherent_one(dev, "coherent-huge", SZ_4M, GFP_KERNEL, 64);
 	dma_set_coherent_mask(dev, DMA_BIT_MASK(64));
+}
+
+#define RINGS 32
+
+/* Rings of 4 MiB until there is no more: what fails then is the allocation. */
+static void check_rings(struct device *dev)
+{
+	dma_addr_t addr[RINGS];
+	bool apart = true;
+	unsigned int i, n;
+	void *p[RINGS];
+
+	for (n = 0; n < RINGS; n++) {
+		p[n] = dma_alloc_coherent(dev, SZ_4M, &addr[n],
+					  GFP_KERNEL | __GFP_NOWARN);
+		if (!p[n])
+			break;
+		apart &= !memchr_inv(p[n], 0, SZ_4M);
+		memset(p[n], n + 1, SZ_4M);
+	}
+	for (i = 0; i < n; i++) {
+		apart &= !memchr_inv(p[i], i + 1, SZ_4M);
+		dma_free_coherent(dev, SZ_4M, p[i], addr[i]);
+	}
+	CHECK("rings", n > 0 && apart);
+	pr_info("dmacheck: %u rings of 4 MiB\n", n);
 }
 
 static void check_pages(struct device *dev)
@@ -149,6 +183,20 @@ static void check_pool(struct device *dev)
 	dma_pool_destroy(pool);
 }
 
+/* A mapping of the DMA API's, by page and offset, and the address it has. */
+static bool map_as_page(struct device *dev, void *p, size_t size)
+{
+	struct page *page = virt_to_page(p);
+	dma_addr_t addr = dma_map_page(dev, page, offset_in_page(p), size,
+				       DMA_BIDIRECTIONAL);
+
+	if (dma_mapping_error(dev, addr))
+		return false;
+	dma_sync_single_for_cpu(dev, addr, size, DMA_BIDIRECTIONAL);
+	dma_unmap_page(dev, addr, size, DMA_BIDIRECTIONAL);
+	return addr == virt_to_phys(p);
+}
+
 static bool map_twice(struct device *dev, void *p, size_t size)
 {
 	dma_addr_t a = dma_map_single(dev, p, size, DMA_TO_DEVICE), b;
@@ -201,6 +249,55 @@ static void check_contexts(struct device *dev, void *p)
 	wait_for_completion(&h.done);
 	irq_work_sync(&h.work);
 	CHECK("map-hardirq", h.ok);
+}
+
+/*
+ * Nothing is mapped for nothing, but what is mapped can be unmapped, and holds
+ * nothing back.
+ */
+static void check_sizes(struct device *dev, void *p)
+{
+	CHECK("map-nothing", map_twice(dev, p + SZ_64K, 0));
+	CHECK("map-nothing-odd", map_twice(dev, p + SZ_64K + 4095, 0));
+	CHECK("map-odd", map_twice(dev, p + 1, SZ_4K - 2));
+	CHECK("map-odd-across", map_twice(dev, p + 4095, SZ_64K + 3));
+	CHECK("map-1M", map_twice(dev, p, SZ_1M));
+	CHECK("map-1M-odd", map_twice(dev, p + 4093, SZ_1M + 7));
+	CHECK("map-4M", map_twice(dev, p, SZ_4M));
+	CHECK("map-4M-odd", map_twice(dev, p + 1, SZ_4M - 2));
+	CHECK("page-1M", map_as_page(dev, p + SZ_1M, SZ_1M));
+	CHECK("page-3M-odd", map_as_page(dev, p + SZ_64K + 17, 3 * SZ_1M));
+	CHECK("page-nothing", map_as_page(dev, p, 0));
+}
+
+/* Segments that are large, odd, or nothing. */
+static void check_segments(struct device *dev, void *p)
+{
+	static const struct {
+		u32 at, len;
+	} parts[] = {
+		{ 0, SZ_1M },
+		{ SZ_1M, 0 },
+		{ SZ_1M + 3, SZ_1M + 5 },
+		{ 3 * SZ_1M - 1, 2 },
+		{ 3 * SZ_1M, SZ_1M - 1 },
+	};
+	struct scatterlist sgl[ARRAY_SIZE(parts)], *sg;
+	bool same = true;
+	unsigned int i;
+
+	sg_init_table(sgl, ARRAY_SIZE(parts));
+	for_each_sg(sgl, sg, ARRAY_SIZE(parts), i)
+		sg_set_buf(sg, p + parts[i].at, parts[i].len);
+	i = dma_map_sg(dev, sgl, ARRAY_SIZE(parts), DMA_BIDIRECTIONAL);
+	CHECK("segments", i == ARRAY_SIZE(parts));
+	if (!i)
+		return;
+	for_each_sg(sgl, sg, ARRAY_SIZE(parts), i)
+		same &= sg_dma_address(sg) == sg_phys(sg) &&
+			sg_dma_len(sg) == parts[i].len;
+	CHECK("segments-addresses", same);
+	dma_unmap_sg(dev, sgl, ARRAY_SIZE(parts), DMA_BIDIRECTIONAL);
 }
 
 #define PIECES 200
@@ -317,8 +414,8 @@ static void run_bench(struct device *dev, void *p)
 		div_u64(ktime_get_ns() - start, max(bench, 1u)));
 }
 
-/* Memory above the zones, so that small masks do not reach it. */
-#define AREA_ORDER 8
+/* Memory above the zones, so that small masks do not reach it: 4 MiB. */
+#define AREA_ORDER 10
 
 static void check_all(struct pci_dev *pdev, struct page *area)
 {
@@ -330,18 +427,42 @@ static void check_all(struct pci_dev *pdev, struct page *area)
 	check_pages(dev);
 	check_pool(dev);
 	check_contexts(dev, p);
+	check_sizes(dev, p);
+	check_segments(dev, p);
 	check_list(dev, p, true);
 	check_resource(pdev);
+	check_rings(dev);
 	if (page_to_phys(area) > DMA_BIT_MASK(24))
 		check_bounce(dev, p);
 	else
 		pr_info("dmacheck: SKIP bounce: the memory lies too low\n");
 }
 
+static int share_page(struct pci_dev *pdev)
+{
+	dma_addr_t addr;
+	int err;
+
+	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (err)
+		return err;
+	memset(shared, 0x66, SZ_2K);
+	memset(shared + SZ_2K, 0, SZ_2K);
+	addr = dma_map_single(&pdev->dev, shared, SZ_4K, DMA_BIDIRECTIONAL);
+	if (dma_mapping_error(&pdev->dev, addr))
+		return -ENOMEM;
+	pci_set_drvdata(pdev, shared);
+	pr_info("dmacheck: shared at %pad\n", &addr);
+	return 0;
+}
+
 static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct page *area = alloc_pages(GFP_KERNEL, AREA_ORDER);
+	struct page *area;
 
+	if (share)
+		return share_page(pdev);
+	area = alloc_pages(GFP_KERNEL, AREA_ORDER);
 	if (!area)
 		return -ENOMEM;
 	checks = 0;
@@ -361,6 +482,12 @@ static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void dmacheck_remove(struct pci_dev *pdev)
 {
+	if (!pci_get_drvdata(pdev))
+		return;
+	dma_unmap_single(&pdev->dev, virt_to_phys(shared), SZ_4K,
+			 DMA_BIDIRECTIONAL);
+	CHECK("shared-copied", !memchr_inv(shared + SZ_2K, 0x66, 64));
+	memset(shared + SZ_2K, 0, SZ_2K);
 }
 
 /* Bound by driver_override alone. */
@@ -375,7 +502,27 @@ static struct pci_driver dmacheck_driver = {
 	.probe = dmacheck_probe,
 	.remove = dmacheck_remove,
 };
-module_pci_driver(dmacheck_driver);
+
+static int __init dmacheck_init(void)
+{
+	int err;
+
+	shared = (u8 *)get_zeroed_page(GFP_KERNEL);
+	if (!shared)
+		return -ENOMEM;
+	err = pci_register_driver(&dmacheck_driver);
+	if (err)
+		free_page((unsigned long)shared);
+	return err;
+}
+module_init(dmacheck_init);
+
+static void __exit dmacheck_exit(void)
+{
+	pci_unregister_driver(&dmacheck_driver);
+	free_page((unsigned long)shared);
+}
+module_exit(dmacheck_exit);
 
 MODULE_DESCRIPTION("Checks of the DMA API below a driver");
 MODULE_LICENSE("GPL");

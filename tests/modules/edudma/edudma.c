@@ -148,6 +148,50 @@ static void check_large(struct edu *edu)
 	say(edu, "large-last", one);
 }
 
+#define HUGE_ORDER 10
+
+/* 3 MiB that begin and end within a page, as one piece. */
+static void check_huge(struct edu *edu)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, HUGE_ORDER);
+	size_t size = 3 * SZ_1M - SZ_2K;
+	dma_addr_t addr;
+	u8 *area, *p;
+
+	if (!page) {
+		pr_err("edudma: no memory\n");
+		return;
+	}
+	area = page_address(page);
+	p = area + SZ_64K + SZ_1K;
+	addr = map(edu, p, size);
+	say(edu, "huge-first", p);
+	say(edu, "huge-middle", p + SZ_1M + SZ_64K);
+	say(edu, "huge-end", p + size - BYTES);
+	unmap(edu, addr, size);
+	msleep(wait_ms);
+	say(edu, "huge-later", p);
+	say(edu, "huge-end-later", p + size - BYTES);
+	__free_pages(page, HUGE_ORDER);
+}
+
+/* Coherent memory as a device with huge rings has it. */
+static void check_ring(struct edu *edu)
+{
+	dma_addr_t addr;
+	u8 *p = dma_alloc_coherent(edu->dev, SZ_4M, &addr, GFP_KERNEL);
+	u8 *last;
+
+	if (!p) {
+		pr_err("edudma: no coherent memory\n");
+		return;
+	}
+	last = p + SZ_4M - BYTES;
+	say(edu, "ring-first", p);
+	say(edu, "ring-last", last);
+	dma_free_coherent(edu->dev, SZ_4M, p, addr);
+}
+
 #define PIECES 5
 
 static void check_list(struct edu *edu)
@@ -368,6 +412,8 @@ static void run(struct edu *edu)
 		check_large(edu);
 		check_list(edu);
 		check_coherent(edu);
+		check_huge(edu);
+		check_ring(edu);
 		check_hardirq(edu);
 	}
 	pr_info("edudma: end\n");
