@@ -510,9 +510,16 @@ static size_t pvdma_max_mapping_size(struct device *dev)
 {
 	struct pvdma *pv = pvdma_endpoint_of(dev)->pv;
 	u64 size = max_t(u64, READ_ONCE(pv->conf.quota) / 4, SZ_256K);
+	u64 last = READ_ONCE(pv->ram_last);
 
 	size = min_t(u64, size, SIZE_MAX);
-	if (!pvdma_reaches(dev, READ_ONCE(pv->ram_last), 1))
+	/*
+	 * Drivers ask once. What is plugged in later lies above 4 GiB, and what
+	 * is copied must not be too large then.
+	 */
+	if (IS_ENABLED(CONFIG_MEMORY_HOTPLUG))
+		last = max_t(u64, last, 1ull << 32);
+	if (!pvdma_reaches(dev, last, 1))
 		size = min_t(u64, size, pvdma_bounce_max_size(dev));
 	return size;
 }

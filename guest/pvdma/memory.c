@@ -31,29 +31,42 @@ u64 pvdma_memory_last(void)
 	return last;
 }
 
+/* Room in the table for all memory below @end. */
+static int pvdma_memory_reach(struct pvdma *pv, u64 end)
+{
+	int err = pvdma_track_grow(&pv->track, end, GFP_KERNEL);
+
+	if (!err && end - 1 > READ_ONCE(pv->ram_last))
+		WRITE_ONCE(pv->ram_last, end - 1);
+	return err;
+}
+
 static int pvdma_memory_event(struct notifier_block *nb, unsigned long event,
 			      void *arg)
 {
 	struct pvdma *pv = container_of(nb, struct pvdma, memory_nb);
 	struct memory_notify *range = arg;
 	u64 end;
-	int err;
 
 	if (event != MEM_GOING_ONLINE)
 		return NOTIFY_OK;
 	end = PFN_PHYS((u64)range->start_pfn + range->nr_pages);
-	err = pvdma_track_grow(&pv->track, end, GFP_KERNEL);
-	if (err)
-		return notifier_from_errno(err);
-	if (end - 1 > READ_ONCE(pv->ram_last))
-		WRITE_ONCE(pv->ram_last, end - 1);
-	return NOTIFY_OK;
+	return notifier_from_errno(pvdma_memory_reach(pv, end));
 }
 
 int pvdma_memory_start(struct pvdma *pv)
 {
+	int err;
+
 	pv->memory_nb.notifier_call = pvdma_memory_event;
-	return register_memory_notifier(&pv->memory_nb);
+	err = register_memory_notifier(&pv->memory_nb);
+	if (err)
+		return err;
+	/* what came after the table was made, and before this */
+	err = pvdma_memory_reach(pv, pvdma_memory_last() + 1);
+	if (err)
+		pvdma_memory_stop(pv);
+	return err;
 }
 
 void pvdma_memory_stop(struct pvdma *pv)

@@ -150,3 +150,35 @@ within() {
 	peak=$((peak + $(sed -n 's/^pinned_base_bytes=//p' "$E2E_RUN/pins")))
 	expect "bytes pinned under a quota of $2" "0 < $peak && $peak <= $2"
 }
+
+# qmp GUEST COMMAND [ARGUMENTS]: what QEMU's monitor returns.
+qmp() {
+	guest_qmp "$1" "{\"execute\": \"$2\", \"arguments\": {${3:-}}}"
+}
+
+# memory_online GUEST MIB: that much of what lies above 4 GiB is online, in blocks of 128 MiB.
+memory_online() {
+	(($(g "$1" "n=0; for m in /sys/devices/system/memory/memory*; do
+		[ \${m##*/memory} -lt 32 ] || ! grep -q online \$m/state || n=\$((n + 128))
+		done; echo \$n") == $2))
+}
+
+# plug_memory GUEST BYTES, unplug_memory GUEST: one DIMM, in a guest that has none of its own
+# memory above 4 GiB, slots, and memhp_default_state= in its command line. The guest gives it
+# up in its own time, if it can.
+plug_memory() {
+	qmp "$1" object-add "\"qom-type\": \"memory-backend-memfd\", \"id\": \"hot\", \"size\": $2, \"share\": true"
+	qmp "$1" device_add '"driver": "pc-dimm", "id": "dimm", "memdev": "hot"'
+	eventually 60 "the new memory online" memory_online "$1" $(($2 >> 20))
+}
+
+memory_unplugged() {
+	! qmp "$1" query-memory-devices | grep -q '"dimm"'
+}
+
+unplug_memory() {
+	qmp "$1" device_del '"id": "dimm"'
+	eventually 120 "the DIMM's end" memory_unplugged "$1"
+	qmp "$1" object-del '"id": "hot"'
+	eventually 60 "the DIMM gone from the guest" memory_online "$1" 0
+}

@@ -15,6 +15,13 @@ bounces() {
 	expect "bytes copied for $1" "$(g device "counter bounces $1") > 0"
 }
 
+# Devices that have neither MSI nor MSI-X: the interrupts counted are those of a pin.
+by_pin() {
+	! g device "ls -d /sys/bus/pci/devices/$1/msi_irqs" || fail "$1 has more than INTx"
+	g device "irq=\$(cat /sys/bus/pci/devices/$1/irq)
+		grep -E \"^ *\$irq: .*IO-APIC\" /proc/interrupts"
+}
+
 moves_data_counted() {
 	local irqs
 
@@ -34,5 +41,6 @@ while read -r _ role driver bdf _; do
 	[[ $driver != edu && $bdf != - ]] || continue
 	step "$role" no_faults "the work" "$bdf" moves_data_counted "$(guest_bdf $i)" 4M "$role"
 	[[ " ${E2E_BOUNCING:-} " != *" $role "* ]] || step "$role-bounces" bounces "$(guest_bdf $i)"
+	[[ " ${E2E_INTX:-} " != *" $role "* ]] || step "$role-intx" by_pin "$(guest_bdf $i)"
 	i=$((i + 1))
 done < <(bed_devices)

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # hotplug: an endpoint comes and goes while the guest runs. It is one without
-# MSI-X: QEMU does not survive that those go (docs/limits.md).
+# MSI-X: QEMU does not survive that those go (docs/limits.md). And memory comes that
+# a NIC of 32 bits does not reach.
 #
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -48,8 +49,30 @@ unplug_busy() {
 	unplug
 }
 
+# nic_works: and COPIES gets how much is copied because of the NIC's mask (nothing else is here).
+nic_works() {
+	local before
+
+	before=$(g hotplug "counter bounces $NIC")
+	g hotplug "work $NIC 1M"
+	COPIES=$(($(g hotplug "counter bounces $NIC") - before))
+}
+
+# A guest that had no memory above 4 GiB when the NIC's driver was bound.
+memory_above() {
+	g hotplug "undrive $NIC; echo 0 > /sys/module/pvdma/parameters/bounce_kb
+		rm -f /run/peer.*; drive $NIC"
+	nic_works
+	same "copies" "$COPIES" 0
+	plug_memory hotplug $((256 << 20))
+	nic_works
+	expect "copies" "$COPIES > 0"
+	same "failures" "$(g hotplug "counter failures $NIC")" 0
+}
+
 agent_start a "$(bed_bdf e1000)" "$(bed_bdf ahci)" -- --quota 64M
 vm_start_with hotplug --mem 1G --mode vfio-user --sock "$(agent_dir a)/dev0" --vhost-sock "$(agent_dir a)/vhost" \
+	--qemu-arg "-m slots=1,maxmem=2G" --append memhp_default_state=online_kernel \
 	--qemu-arg "-device pcie-root-port,id=hp,bus=pcie.0,addr=0x8,chassis=8,slot=8"
 step load load_pvdma hotplug 1
 step nic moves_data hotplug "$NIC" 1M
@@ -57,3 +80,4 @@ step plug plug
 step unplug unplug
 step plug-again plug
 step unplug-busy unplug_busy
+step memory-above no_faults "the work" "$(bed_bdf e1000)" memory_above
