@@ -2,15 +2,19 @@
 /*
  * edu: lets QEMU's "edu" device do one DMA to memory of this process
  *
- * usage: edu 0000:00:05.0
+ * usage: edu 0000:00:05.0 [at|above ADDRESS]
  *
  * Runs in the guest. The device has a DMA engine with registers and no
  * driver: what a device does that nobody looks after. It is told to write a
- * page of ours, and then to read it.
+ * page of ours, and then to read it; with "above", one that lies there.
  *
  * Prints "reached" when the write changed the page, and "blocked" when it did
  * not. Exit status 0 in both cases, 1 where the device cannot be used. Whether
  * the read got through is seen by the host alone.
+ *
+ * With "at" it copies 64 bytes at that address to half a page behind them, and
+ * says nothing: it is the host, and the owner of the memory, who see what came
+ * of it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -105,17 +109,12 @@ static void transfer(uint64_t from, uint64_t to, unsigned int command)
 	exit(1);
 }
 
-int main(int argc, char **argv)
+static int touch_page(uint64_t above)
 {
 	uint8_t *page;
 	uint64_t at;
 	int changed = 0;
 
-	if (argc != 2) {
-		fputs("usage: edu BDF\n", stderr);
-		return 2;
-	}
-	open_device(argv[1]);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1,
 		    0);
@@ -124,10 +123,33 @@ int main(int argc, char **argv)
 	/* The device's own buffer has never held this. */
 	memset(page, 0x5a, PAGE);
 	at = physical(page);
+	if (at < above) {
+		fprintf(stderr, "edu: the page is at %#llx\n",
+			(unsigned long long)at);
+		return 1;
+	}
 	transfer(EDU_BUFFER, at, EDU_CMD_TO_MEMORY);
 	for (unsigned int i = 0; i < BYTES; i++)
 		changed |= *(volatile uint8_t *)(page + i) != 0x5a;
 	transfer(at, EDU_BUFFER, 0);
 	puts(changed ? "reached" : "blocked");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t at = 0;
+
+	if (argc != 2 && argc != 4) {
+		fputs("usage: edu BDF [at|above ADDRESS]\n", stderr);
+		return 2;
+	}
+	open_device(argv[1]);
+	if (argc == 4)
+		at = strtoull(argv[3], NULL, 0);
+	if (argc == 2 || strcmp(argv[2], "above") == 0)
+		return touch_page(at);
+	transfer(at, DEVICE_BUFFER, 0);
+	transfer(DEVICE_BUFFER, at + PAGE / 2, CMD_TO_MEMORY);
 	return 0;
 }
