@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 		at = strtoull(argv[3], NULL, 0);
 	if (argc == 2 || strcmp(argv[2], "above") == 0)
 		return touch_page(at);
-	transfer(at, DEVICE_BUFFER, 0);
-	transfer(DEVICE_BUFFER, at + PAGE / 2, CMD_TO_MEMORY);
+	transfer(at, EDU_BUFFER, 0);
+	transfer(EDU_BUFFER, at + PAGE / 2, EDU_CMD_TO_MEMORY);
 	return 0;
 }
