@@ -18,9 +18,10 @@
 typedef u64 dma_addr_t;
 typedef u64 phys_addr_t;
 
-#define CONFIG_DMA_OPS	1
-#define CONFIG_ZONE_DMA 1
-#define IS_ENABLED(c)	(c)
+#define CONFIG_DMA_OPS	      1
+#define CONFIG_MEMORY_HOTPLUG 1
+#define CONFIG_ZONE_DMA	      1
+#define IS_ENABLED(c)	      (c)
 
 #define PVDMA_HAVE_MAP_PHYS
 #define PVDMA_HAVE_ALLOC_PAGES_OP
