@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * work.h - the verifying workload: shared between disk.c, net.c and main.c
+ * work.h - the verifying workload: what its files share
  */
 #ifndef PVDMA_TESTS_WORK_H
 #define PVDMA_TESTS_WORK_H
@@ -22,6 +22,8 @@ uint64_t parse_bytes(const char *text); /* "64K"; exits when it is not one */
 
 int disk_fill(int argc, char **argv);
 int disk_run(int argc, char **argv);
+int disk_files(int argc, char **argv);
+int random_run(int argc, char **argv);
 int net_get(int argc, char **argv);
 int net_put(int argc, char **argv);
 int net_serve(int argc, char **argv);
