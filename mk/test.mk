@@ -193,3 +193,8 @@ bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quo
 	@mkdir -p $(BUILD)/bench
 	$(Q)$(BUILD)/bin/pvdma-sim --bench $(wildcard tests/traces/*.pvt) \
 		--report $(BUILD)/bench/report.json
+
+.PHONY: bench-quota
+bench-quota: ## verified work in the bed under quotas down to a tenth (about 15 minutes)
+	$(Q)scripts/setup demo
+	$(Q)tests/bench/quota
