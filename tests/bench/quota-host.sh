@@ -18,25 +18,40 @@ set -euo pipefail
 # shellcheck source=tests/work/l1.sh
 . "$BED_TOP/tests/work/l1.sh"
 
-trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+# A guest ends before the agent that serves its devices.
+end()
+{
+	local pid
+
+	! guest_alive vm || guest_stop vm || true
+	for pid in $(jobs -p); do
+		kill "$pid" 2> /dev/null || true
+	done
+}
+trap end EXIT
 
 net_bytes=6M depth=32 chunk=256K
 
 # kind NAME KIND COMMAND: one kind of work; a command that fails or is never heard
-# of again leaves the work unverified, and the run goes on.
+# of again leaves the work unverified, and the run goes on, unless the guest is gone.
 kind()
 {
-	local name=$1 kind=$2 ok=0
+	local name=$1 kind=$2 status=0
 
-	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers; $3" 400 >> "$BED_OUT/$name.work" || ok=$?
-	((!ok)) || printf 'error=%s ended with status %s\n%s_verified=false\n' "$kind" $ok "$kind" \
+	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers; $3" 600 >> "$BED_OUT/$name.work" || status=$?
+	((status)) || return 0
+	printf 'error=%s ended with status %s\n%s_verified=false\n' "$kind" $status "$kind" \
 		>> "$BED_OUT/$name.work"
+	if (($(guest_boots vm) != 1)); then
+		progress "$name: the guest rebooted by itself during the work $kind"
+		exit 1
+	fi
 }
 
-# work NAME ROUNDS: so often all kinds of it, one after the other
+# work NAME ROUNDS FILES: so often all kinds of it, one after the other
 work()
 {
-	local name=$1 rounds=$2 set="/mnt $FILES $FILE_SIZE" peer i
+	local name=$1 rounds=$2 set="/mnt $3 $FILE_SIZE" peer i
 
 	# shellcheck disable=SC2016 # expanded in the guest
 	peer='$(cat /run/peer.*) $BED_PORT_WORK'
@@ -63,12 +78,12 @@ linear()
 	guest_sh vm "pvdma-work linear \$(net_of $(guest_bdf 1))"
 }
 
-# run NAME QUOTA ROUNDS [OPTION of the agent...]
+# run NAME QUOTA ROUNDS FILES [OPTION of the agent...]
 run()
 {
-	local name=$1 quota=$2 rounds=$3 began=$SECONDS faults
+	local name=$1 quota=$2 rounds=$3 files=$4 began=$SECONDS faults
 
-	shift 3
+	shift 4
 	progress "$name: quota $quota"
 	pins_start
 	agent_start "$quota" "$@"
@@ -78,7 +93,7 @@ run()
 	[[ $name != direct* ]] || all_mapped
 	faults=$(vtd_faults)
 	counters "$name" before
-	work "$name" "$rounds"
+	work "$name" "$rounds" "$files"
 	counters "$name" after
 	faults=$(($(vtd_faults) - faults))
 	pins_stop
@@ -116,15 +131,16 @@ memory=$(bytes "$BED_GUEST_MEM")
 # All of the guest, and what the firmware has beside it.
 all=$((memory + (64 << 20)))
 
-run direct $all "$ROUNDS" --strategy direct-map
+run direct $all "$ROUNDS" "$FILES" --strategy direct-map
 # What is mapped at most where all is granted and nothing is mapped ahead: what was touched.
-run all $all "$ROUNDS" --ahead off
+run all $all "$ROUNDS" "$FILES" --ahead off
 working_set=$(jq .vm.mapped_peak "$BED_OUT/all.agent.after")
 for percent in 100 50 25 10; do
-	run "quota-$percent" "$(percent_of_set $percent)" "$ROUNDS"
+	run "quota-$percent" "$(percent_of_set $percent)" "$ROUNDS" "$FILES"
 done
 # Once more, to see how far times can be trusted.
-run direct-again $all "$ROUNDS" --strategy direct-map
+run direct-again $all "$ROUNDS" "$FILES" --strategy direct-map
 # What is mapped at most where nothing stays mapped after its use: what is in use at
-# once. Each mapping is a request or two, so that once over all has to do.
-run in-use $all 1 --strategy shared
+# once. Each mapping is a request or two; a part of the files does, for what is
+# under way at once is the same.
+run in-use $all 1 $((FILES / 4)) --strategy shared
