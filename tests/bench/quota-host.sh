@@ -23,6 +23,7 @@ end()
 {
 	local pid
 
+	cp "$WORK_RUN"/*.{log,work} "$BED_OUT/" || true
 	! guest_alive vm || guest_stop vm || true
 	for pid in $(jobs -p); do
 		kill "$pid" 2> /dev/null || true
@@ -38,10 +39,10 @@ kind()
 {
 	local name=$1 kind=$2 status=0
 
-	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers; $3" 600 >> "$BED_OUT/$name.work" || status=$?
+	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers; $3" 600 >> "$WORK_RUN/$name.work" || status=$?
 	((status)) || return 0
 	printf 'error=%s ended with status %s\n%s_verified=false\n' "$kind" $status "$kind" \
-		>> "$BED_OUT/$name.work"
+		>> "$WORK_RUN/$name.work"
 	if (($(guest_boots vm) != 1)); then
 		progress "$name: the guest rebooted by itself during the work $kind"
 		exit 1
@@ -67,8 +68,8 @@ work()
 # counters NAME WHEN
 counters()
 {
-	ask stats > "$BED_OUT/$1.agent.$2"
-	guest_sh vm 'cat /sys/kernel/debug/pvdma/stats' > "$BED_OUT/$1.guest.$2"
+	ask stats > "$WORK_RUN/$1.agent.$2"
+	guest_sh vm 'cat /sys/kernel/debug/pvdma/stats' > "$WORK_RUN/$1.guest.$2"
 }
 
 # A NIC's packets are sent in one piece each: the emulated one loses others
@@ -88,21 +89,23 @@ run()
 	pins_start
 	agent_start "$quota" "$@"
 	vm_start_pvdma
+	# from here on: what the firmware tries is blocked, as it should be
+	faults=$(vtd_faults)
 	vm_prepare pvdma nvme e1000e ext4
 	linear
 	[[ $name != direct* ]] || all_mapped
-	faults=$(vtd_faults)
 	counters "$name" before
 	work "$name" "$rounds" "$files"
 	counters "$name" after
-	faults=$(($(vtd_faults) - faults))
 	pins_stop
+	faults=$(($(vtd_faults) - faults))
 	{
 		echo "quota=$quota"
 		echo "rounds=$rounds"
 		echo "dma_faults=$faults"
 		cat "$WORK_RUN/pins"
-	} > "$BED_OUT/$name.run"
+	} > "$WORK_RUN/$name.run"
+	cp "$WORK_RUN/$name".* "$BED_OUT/"
 	guest_stop vm
 	agent_stop
 	progress "$name took $((SECONDS - began)) s"

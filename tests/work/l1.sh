@@ -11,10 +11,13 @@
 #   pins_*                what the kernel pins meanwhile
 #   value, total          figures of pvdma-work, key=value lines
 
-WORK_BIN=$BED_TOP/build/bin
+# Nothing on 9p while pins are watched: its reads and writes pin the buffers of
+# whoever does them, and would count.
 WORK_RUN=/run/work
+WORK_BIN=$WORK_RUN/bin
 WORK_NVME=$(bed_bdf nvme) WORK_NIC=$(bed_bdf e1000e)
-mkdir -p "$WORK_RUN"
+mkdir -p "$WORK_BIN"
+cp "$BED_TOP"/build/bin/pvdma-{agent,work} "$WORK_BIN/"
 
 bytes() { numfmt --from=iec "$1"; }
 
@@ -30,7 +33,7 @@ agent_start()
 		--device "$WORK_NVME,socket=$WORK_RUN/nvme.sock" \
 		--device "$WORK_NIC,socket=$WORK_RUN/nic.sock" \
 		--vhost-socket "$WORK_RUN/vhost.sock" --control "$WORK_RUN/control" "$@" \
-		2>> "$BED_OUT/agent.log" &
+		2>> "$WORK_RUN/agent.log" &
 	agent=$!
 	until [[ -S $WORK_RUN/control && -S $WORK_RUN/nvme.sock && -S $WORK_RUN/nic.sock &&
 		-S $WORK_RUN/vhost.sock ]]; do
@@ -41,7 +44,7 @@ agent_start()
 
 agent_stop()
 {
-	kill "$agent" && wait "$agent"
+	kill "$agent" && wait "$agent" && cp "$WORK_RUN/agent.log" "$BED_OUT/"
 }
 
 ask() { "$WORK_BIN/pvdma-agent" --query "$WORK_RUN/control" "$@"; }
