@@ -195,6 +195,6 @@ bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quo
 		--report $(BUILD)/bench/report.json
 
 .PHONY: bench-quota
-bench-quota: ## verified work in the bed under quotas down to a tenth (about 15 minutes)
+bench-quota: ## verified work in the bed under quotas down to a tenth (about 10 minutes)
 	$(Q)scripts/setup demo
 	$(Q)tests/bench/quota
