@@ -32,7 +32,8 @@ WARNINGS += -Wno-gnu-variable-sized-type-not-at-end
 # programs that stand alone do.
 BASE_CFLAGS := -std=gnu11 $(WARNINGS) -fno-strict-aliasing -fno-common \
 	-D_GNU_SOURCE= -DPVDMA_VERSION='"$(VERSION)"' \
-	-iquote . -iquote host -iquote host/agent -iquote host/lib
+	-iquote . -iquote host -iquote host/agent -iquote host/lib \
+	-isystem /usr/include/libxml2
 
 # What follows the user's CFLAGS is not up for debate; _FORTIFY_SOURCE needs
 # an optimising build, and distributions set it themselves.
@@ -52,6 +53,14 @@ HOST_SRC := $(sort $(wildcard host/lib/*.c))
 AGENT_MAIN := $(wildcard host/agent/main.c)
 AGENT_SRC := $(filter-out host/agent/main.c, $(sort \
 	$(wildcard host/agent/*.c host/agent/*/*.c)))
+
+# The system service, and the command that talks to it.
+PVDMAD_MAIN := $(wildcard host/pvdmad/main.c)
+PVDMAD_SRC := $(filter-out host/pvdmad/main.c, $(sort $(wildcard host/pvdmad/*.c)))
+CTL_MAIN := $(wildcard host/pvdmactl/main.c)
+CTL_SRC := $(filter-out host/pvdmactl/main.c, $(sort $(wildcard host/pvdmactl/*.c)))
+PVDMAD_LIBS := -ljson-c
+CTL_LIBS := -ljson-c -lxml2 -lvirt -lvirt-qemu
 
 SIM_MAIN := $(wildcard host/sim/main.c)
 SIM_SRC := $(filter-out host/sim/main.c, $(sort $(wildcard host/sim/*.c)))
@@ -94,6 +103,13 @@ $(1)/lib/libpvdma-sim.list: STAMP = $$(call objects,$(1),$$(SIM_SRC))
 $(1)/lib/libpvdma-sim.a: $$(call objects,$(1),$$(SIM_SRC)) \
 		$(1)/lib/libpvdma-sim.list
 
+$(1)/lib/libpvdma-pvdmad.list: STAMP = $$(call objects,$(1),$$(PVDMAD_SRC))
+$(1)/lib/libpvdma-pvdmad.a: $$(call objects,$(1),$$(PVDMAD_SRC)) \
+		$(1)/lib/libpvdma-pvdmad.list
+$(1)/lib/libpvdma-ctl.list: STAMP = $$(call objects,$(1),$$(CTL_SRC))
+$(1)/lib/libpvdma-ctl.a: $$(call objects,$(1),$$(CTL_SRC)) \
+		$(1)/lib/libpvdma-ctl.list
+
 $(1)/lib/%.a:
 	$$(say) AR '$$@'
 	$$(Q)rm -f $$@
@@ -112,6 +128,18 @@ $(1)/bin/pvdma-sim: $$(call objects,$(1),$$(SIM_MAIN)) \
 	@mkdir -p $$(@D)
 	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) -lm
 
+$(1)/bin/pvdmad: $$(call objects,$(1),$$(PVDMAD_MAIN)) \
+		$(1)/lib/libpvdma-pvdmad.a $(1)/lib/libpvdma-host.a
+	$$(say) LINK '$$@'
+	@mkdir -p $$(@D)
+	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) $$(PVDMAD_LIBS)
+
+$(1)/bin/pvdmactl: $$(call objects,$(1),$$(CTL_MAIN)) \
+		$(1)/lib/libpvdma-ctl.a $(1)/lib/libpvdma-host.a
+	$$(say) LINK '$$@'
+	@mkdir -p $$(@D)
+	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) $$(CTL_LIBS)
+
 -include $$(shell find $(1)/obj -name '*.d' 2>/dev/null)
 endef
 
@@ -128,6 +156,8 @@ agent_of = $(if $(AGENT_MAIN),$(1)/bin/pvdma-agent)
 .PHONY: all
 all: $(BUILD)/lib/libpvdma-host.a $(BUILD)/lib/libpvdma-agent.a
 all: $(if $(SIM_MAIN),$(BUILD)/bin/pvdma-sim)
+all: $(if $(PVDMAD_MAIN),$(BUILD)/bin/pvdmad)
+all: $(if $(CTL_MAIN),$(BUILD)/bin/pvdmactl)
 all: $(call agent_of,$(BUILD)) ## build the host's programs
 
 # Programs that guests and emulated hosts run, where there is no library: static.

@@ -27,7 +27,8 @@ export PVDMA_BUILD := $(abspath $(BUILD))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_SUPPORT_SRC := $(sort $(wildcard tests/unit/support/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/asan/unit/%,$(UNIT_SRC))
-UNIT_LIBS = $(BUILD)/asan/lib/libpvdma-test.a $(BUILD)/asan/lib/libpvdma-sim.a \
+UNIT_LIBS = $(BUILD)/asan/lib/libpvdma-test.a $(BUILD)/asan/lib/libpvdma-ctl.a \
+	$(BUILD)/asan/lib/libpvdma-pvdmad.a $(BUILD)/asan/lib/libpvdma-sim.a \
 	$(BUILD)/asan/lib/libpvdma-agent.a $(BUILD)/asan/lib/libpvdma-host.a
 
 $(BUILD)/asan/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/asan,$(UNIT_SUPPORT_SRC))
@@ -38,7 +39,7 @@ $(BUILD)/asan/lib/libpvdma-test.a: $(call objects,$(BUILD)/asan,$(UNIT_SUPPORT_S
 $(BUILD)/asan/unit/%: $(BUILD)/asan/obj/tests/unit/%.o $(UNIT_LIBS)
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ASAN_FLAGS) $(UNIT_LDFLAGS_$*) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) -lm
+	$(Q)$(CC) $(ASAN_FLAGS) $(UNIT_LDFLAGS_$*) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) $(CTL_LIBS) -lm
 
 # Objects of tests are made by pattern rules alone: keep them.
 .SECONDARY:
@@ -128,7 +129,8 @@ CHECK_LINT ?=
 .PHONY: unit-build fuzz-build wire-build check-build
 unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
 fuzz-build: $(FUZZ_BINS)
-wire-build: $(call agent_of,$(BUILD)/asan)
+wire-build: $(call agent_of,$(BUILD)/asan) $(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
+	$(if $(CTL_MAIN),$(BUILD)/asan/bin/pvdmactl)
 check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 
 # The build is a make of its own, because the machine may lack the compiler

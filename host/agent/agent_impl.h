@@ -11,7 +11,7 @@
 
 #include "config.h"
 #include "control.h"
-#include "socket.h"
+#include "lib/socket.h"
 
 struct agent_device {
 	const struct config_device *config;

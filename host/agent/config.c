@@ -422,13 +422,6 @@ static const struct option *find_option(const char *key)
 	return NULL;
 }
 
-bool config_key_repeats(const char *key)
-{
-	const struct option *option = find_option(key);
-
-	return option && option->repeats;
-}
-
 void config_init(struct agent_config *config)
 {
 	*config = (struct agent_config){
@@ -468,28 +461,19 @@ void config_done(struct agent_config *config)
 	config_init(config);
 }
 
-/* "file:line" or "command line", into a buffer of the caller. */
-static const char *place_text(const struct config_place *place, char *buf,
-			      size_t size)
-{
-	if (!place->file)
-		return "command line";
-	(void)snprintf(buf, size, "%s:%u", place->file, place->line);
-	return buf;
-}
-
-int config_set(struct agent_config *config, const struct config_place *place,
+int config_set(struct agent_config *config, const struct settings_place *place,
 	       const char *key, const char *value)
 {
 	const struct option *option = find_option(key);
 	const char *why = NULL;
-	char where[512];
+	char where[SETTINGS_PLACE_MAX];
 	int r;
 
 	if (!option) {
 		log_err("%s: %s=%s: there is no option of this name; --help "
 			"lists them",
-			place_text(place, where, sizeof(where)), key, value);
+			settings_place_text(place, where, sizeof(where)), key,
+			value);
 		return -ENOENT;
 	}
 	r = option->set(config, value, &why);
@@ -497,16 +481,40 @@ int config_set(struct agent_config *config, const struct config_place *place,
 		return log_err_errno(r, "cannot keep the configuration");
 	if (r < 0) {
 		log_err("%s: %s=%s: %s; expected %s",
-			place_text(place, where, sizeof(where)), key, value,
-			why ? why : parse_strerror(r), option->expected);
+			settings_place_text(place, where, sizeof(where)), key,
+			value, why ? why : parse_strerror(r), option->expected);
 		return -EINVAL;
 	}
 	return 0;
 }
 
+static int set_from_file(void *userdata, const struct settings_place *place,
+			 const char *key, const char *value)
+{
+	return config_set(userdata, place, key, value);
+}
+
+static bool key_repeats(const char *key)
+{
+	const struct option *option = find_option(key);
+
+	return option && option->repeats;
+}
+
+int config_load(struct agent_config *config, const char *path)
+{
+	const struct settings_reader reader = {
+		.set = set_from_file,
+		.repeats = key_repeats,
+		.userdata = config,
+	};
+
+	return settings_load(&reader, path);
+}
+
 int config_finish(struct agent_config *config)
 {
-	static const struct config_place nowhere = { 0 };
+	static const struct settings_place nowhere = { 0 };
 	int r = 0;
 
 	if (!config->name &&

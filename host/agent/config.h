@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "lib/settings.h"
 #include "vm.h"
 
 enum config_iommu {
@@ -55,12 +56,6 @@ struct agent_config {
 	int log_level;
 };
 
-/* Where a setting comes from, for messages. */
-struct config_place {
-	const char *file; /* NULL: the command line */
-	unsigned int line;
-};
-
 void config_init(struct agent_config *config);
 void config_done(struct agent_config *config);
 
@@ -70,11 +65,8 @@ void config_done(struct agent_config *config);
  * this option), both logged with @place, the key, the value and what would be
  * right; or -ENOMEM.
  */
-int config_set(struct agent_config *config, const struct config_place *place,
+int config_set(struct agent_config *config, const struct settings_place *place,
 	       const char *key, const char *value);
-
-/* True if @key may be given several times. */
-bool config_key_repeats(const char *key);
 
 /*
  * Reads settings from a file: lines "key=value"; blank lines and lines that

@@ -199,7 +199,7 @@ static int read_line(struct line *line, struct options *ret)
 /* The file's settings, then those of the line; goes on after an error. */
 static int apply(const struct line *line, struct agent_config *config)
 {
-	static const struct config_place place = { 0 };
+	static const struct settings_place place = { 0 };
 	int ret = 0, r;
 
 	if (line->config_path)

@@ -16,7 +16,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
-#include "socket.h"
+#include "lib/socket.h"
 
 #define TIMEOUT_SECONDS 10
 

@@ -22,7 +22,7 @@
 #include "lib/log.h"
 #include "lib/macros.h"
 
-static const struct config_place place = { .file = "test.conf", .line = 1 };
+static const struct settings_place place = { .file = "test.conf", .line = 1 };
 
 static int setup(void **state)
 {
@@ -264,14 +264,6 @@ static void test_file(void **state)
 	assert_int_equal(config_load(config, "/nonexistent"), -ENOENT);
 }
 
-static void test_repeats(void **state)
-{
-	(void)state;
-	assert_true(config_key_repeats("device"));
-	assert_false(config_key_repeats("quota"));
-	assert_false(config_key_repeats("nonsense"));
-}
-
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -285,7 +277,6 @@ int main(void)
 		TEST(test_rules),
 		TEST(test_without_vhost),
 		TEST(test_file),
-		TEST(test_repeats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

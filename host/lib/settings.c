@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * config_file.c - settings from a file
+ * settings.c - settings from a file
  *
  * Owns: the file's form: "key=value", a line each; blanks around key and value
  * do not count; empty lines and lines that begin with '#' are comments. There
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "config.h"
+#include "settings.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
@@ -62,6 +62,15 @@ static int seen_add(struct seen *seen, const char *key, unsigned int line)
 	return 0;
 }
 
+const char *settings_place_text(const struct settings_place *place, char *buf,
+				size_t size)
+{
+	if (!place->file)
+		return "command line";
+	(void)snprintf(buf, size, "%s:%u", place->file, place->line);
+	return buf;
+}
+
 /* Cuts blanks off both ends, in place. */
 static char *strip(char *s)
 {
@@ -74,11 +83,11 @@ static char *strip(char *s)
 	return s;
 }
 
-static int take_line(struct agent_config *config, struct seen *seen,
-		     const struct config_place *place, char *line)
+static int take_line(const struct settings_reader *reader, struct seen *seen,
+		     const struct settings_place *place, char *line)
 {
 	char *key = strip(line), *value;
-	int r;
+	int r = 0;
 
 	if (*key == '\0' || *key == '#')
 		return 0;
@@ -91,7 +100,8 @@ static int take_line(struct agent_config *config, struct seen *seen,
 	*value++ = '\0';
 	key = strip(key);
 	value = strip(value);
-	r = config_key_repeats(key) ? 0 : seen_add(seen, key, place->line);
+	if (!reader->repeats || !reader->repeats(key))
+		r = seen_add(seen, key, place->line);
 	if (r < 0)
 		return log_err_errno(r, "%s", place->file);
 	if (r > 0) {
@@ -99,11 +109,11 @@ static int take_line(struct agent_config *config, struct seen *seen,
 			place->file, place->line, key, value, r);
 		return -EINVAL;
 	}
-	return config_set(config, place, key, value);
+	return reader->set(reader->userdata, place, key, value);
 }
 
 /* Reads one line of any length; what is too long or not text is refused. */
-static int read_line(FILE *f, const struct config_place *place, char *buf)
+static int read_line(FILE *f, const struct settings_place *place, char *buf)
 {
 	size_t n = 0;
 	bool bad = false;
@@ -126,23 +136,26 @@ static int read_line(FILE *f, const struct config_place *place, char *buf)
 	return 1;
 }
 
-static int load_stream(struct agent_config *config, FILE *f, const char *path)
+int settings_load_stream(const struct settings_reader *reader, FILE *f,
+			 const char *name)
 {
-	struct config_place place = { .file = path };
+	struct settings_place place = { .file = name };
 	char line[LINE_MAX_BYTES];
 	struct seen seen = { 0 };
 	int ret = 0, r;
 
 	while (!feof(f)) {
 		if (++place.line > LINES_MAX) {
-			log_err("%s: expected at most %d lines", path,
+			log_err("%s: expected at most %d lines", name,
 				LINES_MAX);
 			ret = -EINVAL;
 			break;
 		}
 		r = read_line(f, &place, line);
 		if (r == 1)
-			r = take_line(config, &seen, &place, line);
+			r = take_line(reader, &seen, &place, line);
+		if (r == -EIO)
+			log_err_errno(r, "cannot read %s", name);
 		if (r < 0 && ret == 0)
 			ret = r;
 		if (r == -EIO || r == -ENOMEM)
@@ -152,18 +165,14 @@ static int load_stream(struct agent_config *config, FILE *f, const char *path)
 	return ret;
 }
 
-int config_load(struct agent_config *config, const char *path)
+int settings_load(const struct settings_reader *reader, const char *path)
 {
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
 	struct stat st;
-	int r;
 
 	if (!f)
 		return log_err_errno(errno, "cannot open %s", path);
 	if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode))
 		return log_err_errno(EISDIR, "cannot read %s", path);
-	r = load_stream(config, f, path);
-	if (r == -EIO)
-		log_err_errno(r, "cannot read %s", path);
-	return r < 0 ? r : 0;
+	return settings_load_stream(reader, f, path);
 }

@@ -2,8 +2,8 @@
 /*
  * socket.h - listening Unix sockets with a name in the file system
  */
-#ifndef PVDMA_AGENT_SOCKET_H
-#define PVDMA_AGENT_SOCKET_H
+#ifndef PVDMA_LIB_SOCKET_H
+#define PVDMA_LIB_SOCKET_H
 
 #include <sys/types.h>
 
