@@ -21,6 +21,7 @@
 
 #include "config_device.h"
 #include "lib/cleanup.h"
+#include "lib/handover.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 #include "lib/parse.h"
@@ -510,6 +511,25 @@ int config_load(struct agent_config *config, const char *path)
 	};
 
 	return settings_load(&reader, path);
+}
+
+int config_take_handover(struct agent_config *config, const char *path)
+{
+	const struct settings_reader reader = {
+		.set = set_from_file,
+		.repeats = key_repeats,
+		.userdata = config,
+	};
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *f = NULL;
+	int r = handover_receive(path, &text);
+
+	if (r < 0)
+		return r;
+	f = fmemopen(text, strlen(text), "r");
+	if (!f)
+		return log_err_errno(errno, "cannot read the handover");
+	return settings_load_stream(&reader, f, "handover");
 }
 
 int config_finish(struct agent_config *config)

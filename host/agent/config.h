@@ -76,6 +76,12 @@ int config_set(struct agent_config *config, const struct settings_place *place,
 int config_load(struct agent_config *config, const char *path);
 
 /*
+ * Takes settings and descriptors from the service at @path (lib/handover.h).
+ * Returns 0 or a negative errno; logged.
+ */
+int config_take_handover(struct agent_config *config, const char *path);
+
+/*
  * Judges all settings together and fills in what depends on others. Returns 0
  * or -EINVAL; logged.
  */

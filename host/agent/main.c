@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <systemd/sd-daemon.h>
 
 #include "agent.h"
 #include "config.h"
@@ -16,6 +17,13 @@
 
 #define EXIT_USAGE 2
 
+/* Who started this agent wants to know why it did not come up, or fell. */
+static int failed(int status)
+{
+	(void)sd_notifyf(0, "STATUS=%s", log_last_error());
+	return status;
+}
+
 static int run(const struct agent_config *config)
 {
 	struct agent *agent;
@@ -23,10 +31,10 @@ static int run(const struct agent_config *config)
 
 	log_set_max_level(config->log_level);
 	if (agent_new(config, &agent) < 0)
-		return EXIT_FAILURE;
+		return failed(EXIT_FAILURE);
 	r = agent_run(agent);
 	agent_free(agent);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r < 0 ? failed(EXIT_FAILURE) : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -38,7 +46,7 @@ int main(int argc, char **argv)
 	config_init(&config);
 	if (options_parse(argc, argv, &config, &options) < 0) {
 		config_done(&config);
-		return EXIT_USAGE;
+		return failed(EXIT_USAGE);
 	}
 	switch (options.mode) {
 	case OPTIONS_RUN:

@@ -2,8 +2,8 @@
 /*
  * options.c - the command line of pvdma-agent
  *
- * Owns: the options that are not settings (--config, --check, --query, --help,
- * --version) and the order in which file and command line are read: the file
+ * Owns: the options that are not settings (--config, --handover, --check,
+ * --query, --help, --version) and the order in which file and command line are read: the file
  * first, so that the command line wins.
  *
  * Invariant: nothing is set before the whole line was understood.
@@ -36,6 +36,7 @@ static void print_help(void)
 	config_help(stdout);
 	printf("\nOnly on the command line:\n"
 	       "  --config FILE          read options from FILE\n"
+	       "  --handover PATH        take options and descriptors from pvdmad\n"
 	       "  --check                judge the configuration and exit\n"
 	       "  --query PATH COMMAND   send a command to a control socket and "
 	       "print the answer\n"
@@ -54,6 +55,7 @@ struct line {
 	char **words; /* that are left */
 	int count;
 	const char *config_path;
+	const char *handover_path;
 	struct arg *settings; /* in their order */
 	size_t num_settings;
 };
@@ -110,13 +112,14 @@ static int take_value(struct line *line, struct arg *arg)
 	return 0;
 }
 
-static int take_config(struct line *line, const char *path)
+/* A path that may be given once. */
+static int take_path(const char **to, const char *path, const char *key)
 {
-	if (line->config_path) {
-		log_err("command line: --config is given twice");
+	if (*to) {
+		log_err("command line: --%s is given twice", key);
 		return -EINVAL;
 	}
-	line->config_path = path;
+	*to = path;
 	return 0;
 }
 
@@ -156,7 +159,9 @@ static int keep_setting(struct line *line, struct arg *arg)
 static int take_arg(struct line *line, struct arg *arg, struct options *ret)
 {
 	if (strcmp(arg->key, "config") == 0)
-		return take_config(line, arg->value);
+		return take_path(&line->config_path, arg->value, arg->key);
+	if (strcmp(arg->key, "handover") == 0)
+		return take_path(&line->handover_path, arg->value, arg->key);
 	if (strcmp(arg->key, "query") == 0)
 		return take_query(line, arg->value, ret);
 	if (strcmp(arg->key, "check") == 0) {
@@ -196,7 +201,10 @@ static int read_line(struct line *line, struct options *ret)
 	return r;
 }
 
-/* The file's settings, then those of the line; goes on after an error. */
+/*
+ * The file's settings, the service's, then those of the line; goes on after an
+ * error.
+ */
 static int apply(const struct line *line, struct agent_config *config)
 {
 	static const struct settings_place place = { 0 };
@@ -204,6 +212,8 @@ static int apply(const struct line *line, struct agent_config *config)
 
 	if (line->config_path)
 		ret = config_load(config, line->config_path);
+	if (line->handover_path && ret == 0)
+		ret = config_take_handover(config, line->handover_path);
 	for (size_t i = 0; i < line->num_settings; i++) {
 		r = config_set(config, &place, line->settings[i].key,
 			       line->settings[i].value);

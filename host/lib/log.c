@@ -42,6 +42,7 @@ static struct {
 	enum log_target target;
 	int max_level;
 	char *vm_field; /* "PVDMA_VM=name" or NULL */
+	char last_error[LOG_MESSAGE_MAX];
 } log_state = {
 	.max_level = LOG_INFO,
 };
@@ -104,6 +105,11 @@ void log_set_max_level(int level)
 int log_get_max_level(void)
 {
 	return log_state.max_level;
+}
+
+const char *log_last_error(void)
+{
+	return log_state.last_error;
 }
 
 int log_level_from_string(const char *s, int *ret)
@@ -215,6 +221,8 @@ static bool level_enabled(int level)
 
 static void emit(int level, const struct log_site *site, const char *msg)
 {
+	if (level <= LOG_ERR)
+		memcpy(log_state.last_error, msg, strlen(msg) + 1);
 	if (log_state.target == LOG_TARGET_UNKNOWN)
 		log_reopen();
 	if (log_state.target == LOG_TARGET_JOURNAL &&

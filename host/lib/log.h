@@ -51,6 +51,12 @@ void log_set_max_level(int level);
 int log_get_max_level(void);
 
 /*
+ * The last message at LOG_ERR or above, for whoever has to say elsewhere why
+ * this process failed; "" if there was none. Stays until the next one.
+ */
+const char *log_last_error(void);
+
+/*
  * Turns "err", "warning", "info", "debug" (or their syslog number) into a
  * level. 0 with *@ret set, or -EINVAL with *@ret untouched.
  */

@@ -41,7 +41,7 @@ static int make_address(const char *path, struct sockaddr_un *ret)
 	return 0;
 }
 
-int socket_connect(const char *path)
+static int connect_type(const char *path, int type)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un addr;
@@ -49,12 +49,22 @@ int socket_connect(const char *path)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -errno;
 	return steal_fd(&fd);
+}
+
+int socket_connect(const char *path)
+{
+	return connect_type(path, SOCK_STREAM);
+}
+
+int socket_connect_seqpacket(const char *path)
+{
+	return connect_type(path, SOCK_SEQPACKET);
 }
 
 /*
@@ -198,7 +208,10 @@ int socket_listen(const char *path, const struct socket_access *access,
 	struct place place = { .dir = -EBADF };
 	int r;
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX,
+		    (access->type ? access->type : SOCK_STREAM) | SOCK_CLOEXEC |
+			    SOCK_NONBLOCK,
+		    0);
 	if (fd < 0)
 		return log_err_errno(errno, "cannot make a socket");
 	r = place_open(path, &place);

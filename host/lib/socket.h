@@ -11,6 +11,7 @@ struct socket_access {
 	mode_t mode;
 	uid_t uid; /* (uid_t)-1: as it comes */
 	gid_t gid; /* (gid_t)-1: as it comes */
+	int type;  /* 0: SOCK_STREAM */
 };
 
 /* A name that this process made, to be removed by it. All zero: none. */
@@ -38,6 +39,9 @@ int socket_adopt(int fd, const char *what);
 
 /* Connects to @path. A descriptor or a negative errno, not logged. */
 int socket_connect(const char *path);
+
+/* The same for a socket that keeps messages apart (SOCK_SEQPACKET). */
+int socket_connect_seqpacket(const char *path);
 
 /* Removes the file if it is still the one that was made. Takes an empty one. */
 void socket_name_done(struct socket_name *name);
