@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * check.c - all that stands in the way of assigning a device
+ *
+ * Owns: the order in which an operator should hear of it: what is wrong with
+ * the device, with the host, with the device's neighbours, with its use.
+ *
+ * Invariant: it changes nothing.
+ *
+ * Locks: none. In a request's way: not; before a device is bound.
+ */
+#include "pvdmad/check.h"
+
+#include "pvdmad/bind.h"
+#include "pvdmad/group.h"
+#include "pvdmad/usage.h"
+
+static int check_bridge(const struct pci_device *dev, struct problems *problems)
+{
+	struct problem *p;
+	int r;
+
+	if (!dev->bridge)
+		return 0;
+	r = problems_add(problems, &p);
+	if (r < 0)
+		return r;
+	problem_what(p, "%s is a bridge (%s)", dev->name, dev->text);
+	problem_fix(p, "assign the devices behind it");
+	return 0;
+}
+
+static int check_module(const struct sysfs *sysfs, struct problems *problems)
+{
+	struct problem *p;
+	int r;
+
+	if (bind_has_vfio(sysfs))
+		return 0;
+	r = problems_add(problems, &p);
+	if (r < 0)
+		return r;
+	bind_explain_no_vfio(p);
+	return 0;
+}
+
+int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
+		 const struct pci_address *with, size_t with_count,
+		 struct problems *problems)
+{
+	bool bound = pci_is_vfio_driver(dev->driver);
+	int r = check_bridge(dev, problems);
+
+	if (r == 0 && !bound)
+		r = check_module(sysfs, problems);
+	if (r == 0)
+		r = group_check(sysfs, dev, with, with_count, problems);
+	if (r == 0 && !bound)
+		r = usage_check(sysfs, dev, problems);
+	return r;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * usage.h - what the host does with a device now
+ */
+#ifndef PVDMA_PVDMAD_USAGE_H
+#define PVDMA_PVDMAD_USAGE_H
+
+#include "pvdmad/pci.h"
+#include "pvdmad/problem.h"
+#include "pvdmad/sysfs.h"
+
+/*
+ * Appends a problem for each use of @dev that taking it away from the host
+ * would break: disks that are mounted, swapped to, or part of what is (md, dm);
+ * network interfaces that are up and have an address, or belong to a bridge or
+ * bond; virtual functions that are switched on. It must be called in the host's
+ * network namespace. 0 or a negative errno, not logged.
+ */
+int usage_check(const struct sysfs *sysfs, const struct pci_device *dev,
+		struct problems *problems);
+
+#endif
