@@ -16,6 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
+#include "pvdmad/vfio_open.h"
+
 #define VFIO	 "vfio-pci"
 #define PROBE	 "sys/bus/pci/drivers_probe"
 #define OVERRIDE PCI_DEVICES "/%s/driver_override"
@@ -173,6 +176,28 @@ int bind_vfio(const struct sysfs *sysfs, const struct pci_address *address,
 	return 0;
 }
 
+/*
+ * To unbind vfio-pci waits for whoever has the device open, QEMU for its BARs
+ * for one. Every such descriptor keeps the group open, too, which the kernel
+ * gives to one opener only: so that tells. 0 or -EBUSY.
+ */
+static int check_closed(const struct sysfs *sysfs,
+			const struct pci_address *address,
+			struct problem *ret_problem)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct problem ignored;
+	struct pci_device dev;
+
+	if (pci_read(sysfs, address, &dev) < 0 || dev.group < 0)
+		return 0;
+	fd = vfio_open_group(sysfs, dev.group, &ignored);
+	if (fd != -EBUSY)
+		return 0;
+	*ret_problem = ignored;
+	return -EBUSY;
+}
+
 int bind_restore(const struct sysfs *sysfs, const struct pci_address *address,
 		 const char *driver, struct problem *ret_problem)
 {
@@ -185,6 +210,11 @@ int bind_restore(const struct sysfs *sysfs, const struct pci_address *address,
 	r = read_driver(sysfs, name, now);
 	if (r == -ENODEV)
 		return 0;
+	if (r == 0 && pci_is_vfio_driver(now)) {
+		r = check_closed(sysfs, address, ret_problem);
+		if (r < 0)
+			return r;
+	}
 	if (r == 0)
 		r = clear_override(sysfs, name);
 	if (r < 0) {
@@ -200,7 +230,6 @@ int bind_restore(const struct sysfs *sysfs, const struct pci_address *address,
 	if (r < 0) {
 		problem_what(ret_problem, "cannot take %s from %.64s: %s", name,
 			     now, strerror(-r));
-		problem_fix(ret_problem, "end what has the device open");
 		return r;
 	}
 	if (driver[0] == '\0' || rebind(sysfs, name, driver))

@@ -37,8 +37,12 @@ int bind_vfio(const struct sysfs *sysfs, const struct pci_address *address,
  * Gives the device at @address back to @driver, as bind_vfio() has named it: "",
  * it shall have none. Nothing is done when it has that driver, and nothing but
  * that its driver_override is cleared when it has another than vfio-pci. A device
- * that had vfio-pci before stays as it is. 0, also when the device is gone, or a
- * negative errno with *@ret_problem set. Not logged.
+ * that had vfio-pci before stays as it is.
+ *
+ * 0, also when the device is gone; or a negative errno with *@ret_problem set:
+ * -EBUSY if the device, or another one of its IOMMU group, is still open; then
+ * nothing is changed, and it can be tried again when that is closed. All other
+ * failures, too, can be tried again. Not logged.
  */
 int bind_restore(const struct sysfs *sysfs, const struct pci_address *address,
 		 const char *driver, struct problem *ret_problem);

@@ -11,8 +11,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "pvdmad/bind.h"
@@ -21,6 +24,26 @@
 
 #define NVME   "0000:01:00.0"
 #define DEVICE "sys/bus/pci/devices/" NVME
+
+/* The path that somebody else has open, and will not share. */
+static const char *busy;
+
+/* Instead of the C library's. */
+int openat(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	if (busy && strcmp(path, busy) == 0) {
+		errno = EBUSY;
+		return -1;
+	}
+	return (int)syscall(SYS_openat, dir, path, flags, mode);
+}
 
 static const struct pci_address nvme = { .bus = 1 };
 
@@ -196,6 +219,28 @@ static void test_not_restored(void **state)
 	assert_driver(fake, "nvme");
 }
 
+/* The kernel would wait in unbind for as long as QEMU has the device. */
+static void test_still_open(void **state)
+{
+	struct fake_sys *fake = *state;
+	char driver[PCI_DRIVER_MAX];
+	struct problem p;
+
+	fake_sys_pci(fake, NVME, 0x010802, "nvme", 12);
+	assert_int_equal(bind_vfio(&fake->sysfs, &nvme, driver, &p), 0);
+	fake->writes = 0;
+	busy = "dev/vfio/12";
+	assert_int_equal(bind_restore(&fake->sysfs, &nvme, driver, &p), -EBUSY);
+	assert_string_equal(p.what, "IOMMU group 12 is in use by another "
+				    "process");
+	assert_driver(fake, "vfio-pci");
+	assert_override(fake, "vfio-pci");
+	assert_int_equal(fake->writes, 0);
+	busy = NULL;
+	assert_int_equal(bind_restore(&fake->sysfs, &nvme, driver, &p), 0);
+	assert_driver(fake, "nvme");
+}
+
 /* Somebody else has bound it meanwhile: his. */
 static void test_foreign(void **state)
 {
@@ -263,6 +308,7 @@ int main(void)
 		test(test_foreign),
 		test(test_open),
 		test(test_busy),
+		test(test_still_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
