@@ -15,14 +15,11 @@
 #include "pvdmad/group.h"
 #include "pvdmad/usage.h"
 
-static int check_bridge(const struct pci_device *dev, struct problems *problems)
+static int add_bridge(const struct pci_device *dev, struct problems *problems)
 {
 	struct problem *p;
-	int r;
+	int r = problems_add(problems, &p);
 
-	if (!dev->bridge)
-		return 0;
-	r = problems_add(problems, &p);
 	if (r < 0)
 		return r;
 	problem_what(p, "%s is a bridge (%s)", dev->name, dev->text);
@@ -49,12 +46,12 @@ int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 		 struct problems *problems)
 {
 	bool bound = pci_is_vfio_driver(dev->driver);
-	int r = check_bridge(dev, problems);
+	int r;
 
-	if (r == 0 && !bound)
-		r = check_module(sysfs, problems);
-	if (r == 0)
-		r = group_check(sysfs, dev, with, with_count, problems);
+	/* What is behind it uses it, too, and is not the point. */
+	if (dev->bridge)
+		return add_bridge(dev, problems);
+	r = group_check(sysfs, dev, with, with_count, problems);
 	if (r == 0 && !bound)
 		r = usage_check(sysfs, dev, problems);
 	return r;

@@ -28,8 +28,8 @@
 /* The path that somebody else has open, and will not share. */
 static const char *busy;
 
-/* Instead of the C library's. */
-int openat(int dir, const char *path, int flags, ...)
+/* Instead of the C library's, whose names for its parameters are reserved. */
+int openat(int dir, const char *path, int flags, ...) /* NOLINT */
 {
 	mode_t mode = 0;
 	va_list args;

@@ -116,8 +116,15 @@ static void test_no_iommu(void **state)
 
 static void test_bridge_and_module(void **state)
 {
+	_cleanup_free_ char *text = NULL;
+
 	fake_sys_pci(*state, "0000:00:1c.0", 0x060400, "pcieport", 12);
-	assert_says(*state, "0000:00:1c.0", "is a bridge (PCI bridge");
+	fake_sys_net(*state, "0000:00:1c.0", "eth0", true);
+	fake_sys_link(*state, ".", "sys/class/net/eth0/master");
+	text = all_of(*state, "0000:00:1c.0", NULL, 0);
+	assert_string_equal(text, "0000:00:1c.0 is a bridge (PCI bridge "
+				  "[8086:10d3]): assign the devices behind "
+				  "it\n");
 	fake_sys_pci(*state, NVME, 0x010802, "nvme", 13);
 	assert_fine(*state, NVME);
 	fake_sys_unload(*state, "vfio-pci");
