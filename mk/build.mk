@@ -47,7 +47,7 @@ TSAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -DPVDMA_FUZZ \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-LIBS := -lsystemd
+LIBS := -lsystemd -lm
 
 HOST_SRC := $(sort $(wildcard host/lib/*.c))
 AGENT_MAIN := $(wildcard host/agent/main.c)
@@ -122,11 +122,11 @@ $(1)/bin/pvdma-agent: $$(call objects,$(1),$$(AGENT_MAIN)) \
 	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS)
 
 $(1)/bin/pvdma-sim: $$(call objects,$(1),$$(SIM_MAIN)) \
-		$(1)/lib/libpvdma-sim.a $(1)/lib/libpvdma-agent.a \
-		$(1)/lib/libpvdma-host.a
+		$(1)/lib/libpvdma-sim.a $(1)/lib/libpvdma-pvdmad.a \
+		$(1)/lib/libpvdma-agent.a $(1)/lib/libpvdma-host.a
 	$$(say) LINK '$$@'
 	@mkdir -p $$(@D)
-	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) -lm
+	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS)
 
 $(1)/bin/pvdmad: $$(call objects,$(1),$$(PVDMAD_MAIN)) \
 		$(1)/lib/libpvdma-pvdmad.a $(1)/lib/libpvdma-host.a

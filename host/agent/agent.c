@@ -36,6 +36,8 @@
 
 /* How late vm_tick() may be. */
 #define TICK_ACCURACY_USEC 5000
+/* How late vm_observe() may be. */
+#define OBSERVE_ACCURACY_USEC 10000
 /* When vm_look() is called, and how late it may be. */
 #define LOOK_USEC	   1000
 #define LOOK_ACCURACY_USEC 100
@@ -118,6 +120,18 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Again and again: only what happens while nobody asks can tell of hits. */
+static int on_observe(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct agent *agent = userdata;
+	uint64_t now = usec;
+
+	(void)sd_event_now(agent->event, CLOCK_MONOTONIC, &now);
+	(void)sd_event_source_set_time(s, vm_observe(agent->vm, now));
+	(void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return 0;
+}
+
 /* --- setting up --- */
 
 /* A timer that is not armed yet. */
@@ -165,8 +179,15 @@ static int open_event(struct agent *agent)
 	r = add_timer(agent, &agent->tick_source, TICK_ACCURACY_USEC, on_tick);
 	if (r < 0 || !agent->config->vm.ahead)
 		return r;
-	return add_timer(agent, &agent->look_source, LOOK_ACCURACY_USEC,
-			 on_look);
+	r = sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(agent->event, &agent->observe_source,
+			      CLOCK_MONOTONIC, 0, OBSERVE_ACCURACY_USEC,
+			      on_observe, agent);
+	if (r < 0)
+		return r;
+	return open_look(agent);
 }
 
 /* Each MSI-X vector and connection takes a descriptor. */
@@ -461,6 +482,7 @@ void agent_free(struct agent *agent)
 	sd_event_source_disable_unref(agent->work_source);
 	sd_event_source_disable_unref(agent->tick_source);
 	sd_event_source_disable_unref(agent->look_source);
+	sd_event_source_disable_unref(agent->observe_source);
 	sd_event_unref(agent->event);
 	free(agent);
 }

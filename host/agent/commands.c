@@ -137,6 +137,19 @@ static int cmd_quota(void *userdata, const char *arg, FILE *out,
 	return 0;
 }
 
+static int cmd_curve(void *userdata, const char *arg, FILE *out,
+		     const char **why)
+{
+	const struct agent *agent = userdata;
+	struct vm_curve curve;
+
+	if (no_arg(arg, why) < 0)
+		return -EINVAL;
+	vm_get_curve(agent->vm, &curve);
+	stats_json_curve(out, &curve);
+	return 0;
+}
+
 static void write_socket(FILE *out, const struct config_socket *socket)
 {
 	fprintf(out, ", \"socket\": ");
@@ -204,6 +217,8 @@ const struct control_verb agent_verbs[] = {
 	{ "quota",
 	  "the quota and what is mapped; with SIZE [TIME], set it first, TIME being the deadline for what is held above it",
 	  cmd_quota },
+	{ "curve", "what would be lost with more quota, and with less",
+	  cmd_curve },
 	{ "config", "the configuration that is in effect since the start",
 	  cmd_config },
 };

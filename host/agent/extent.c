@@ -14,6 +14,7 @@
 
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
+#include "host/agent/observe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -166,6 +167,7 @@ int extent_add_piece(struct vm *vm, uint32_t extent, uint64_t from,
 	int r;
 
 	ahead_ended(vm, e);
+	observe_ended(vm, e);
 	if (!next_piece(vm, from, last, &piece))
 		return 0;
 	assert(piece.iova == from && piece.size == last - from + 1);

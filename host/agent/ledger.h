@@ -41,6 +41,10 @@ enum ledger_flags {
 	LEDGER_KEPT = 1u << 3,
 	/* Mapped before anybody asked, and not judged yet (ahead.c). */
 	LEDGER_AHEAD = 1u << 4,
+	/* It was found used, and the words do not say so any longer. */
+	LEDGER_USED = 1u << 5,
+	/* About to be entered: a use is the one that it is mapped for. */
+	LEDGER_NEW = 1u << 6,
 };
 
 struct ledger_extent {

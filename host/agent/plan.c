@@ -15,6 +15,7 @@
 #include "host/agent/endpoints.h"
 #include "host/agent/extent.h"
 #include "host/agent/host_limits.h"
+#include "host/agent/observe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -196,12 +197,10 @@ static void commit(struct vm *vm, uint32_t extent, uint32_t flags)
 {
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 
-	e->flags = flags;
+	e->flags = flags | LEDGER_NEW;
 	ledger_enter(vm->ledger, extent);
-	if (flags & LEDGER_AHEAD)
-		policy_ahead(vm->policy, extent);
-	else
-		policy_inserted(vm->policy, extent);
+	policy_inserted(vm->policy, extent);
+	e->flags &= ~(uint32_t)LEDGER_NEW;
 }
 
 void plan_commit(struct vm *vm, struct plan *plan, uint32_t flags)
@@ -220,6 +219,7 @@ void plan_commit_ahead(struct vm *vm, struct plan *plan, uint8_t context,
 		e->context = context;
 		e->level = level;
 		e->seen = 0;
+		observe_ahead(vm, e);
 		commit(vm, extent, LEDGER_AHEAD);
 		table_set_mapped(vm->table, ledger_first(e), e->count);
 	}

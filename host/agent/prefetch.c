@@ -23,6 +23,8 @@
 #include <string.h>
 
 #include "host/agent/endpoints.h"
+#include "host/agent/enforce.h"
+#include "host/agent/observe.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
@@ -99,6 +101,7 @@ static bool map_run(struct vm *vm, const struct granules *range,
 		return false;
 	}
 	*ret_granules = plan.granules;
+	observe_hinted(vm, &plan);
 	plan_commit(vm, &plan, 0);
 	table_set_mapped(vm->table, range->first,
 			 range->last - range->first + 1);

@@ -16,6 +16,7 @@
 #include "host/agent/endpoints.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
+#include "host/agent/observe.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
@@ -146,6 +147,7 @@ static void map_commit(struct vm *vm, struct request *req, struct plan *plan,
 			  VIRTIO_PVDMA_S_PERSISTENT;
 	struct vm_stats *stats = &vm->root->stats;
 
+	observe_missed(vm, plan);
 	plan_commit(vm, plan, 0);
 	for (size_t i = 0; i < n; i++) {
 		if (persistent)
@@ -196,6 +198,8 @@ static int request_map(struct vm *vm, struct request *req)
 	if (r != 0) {
 		req->failed = item_of(req, pos);
 		plan_abandon(vm, &plan);
+		if (r == VERDICT_QUOTA)
+			observe_refused(vm, count_granules(ranges, n));
 		return r;
 	}
 	map_commit(vm, req, &plan, ranges, n);

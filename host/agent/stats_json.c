@@ -2,7 +2,8 @@
 /*
  * stats_json.c - the agent's counters as JSON objects
  *
- * Owns: the names of the counters, which are those of the struct members.
+ * Owns: the names of the counters, which are those of the struct members; and
+ * of the curve's.
  *
  * Invariant: every member of each struct is written; the asserts below fail
  * when one is added and forgotten here.
@@ -119,6 +120,26 @@ void stats_json_vfio_user(FILE *out, const struct vfio_user_stats *stats)
 {
 	write_counters(out, stats, vfio_user_counters,
 		       ARRAY_SIZE(vfio_user_counters));
+}
+
+void stats_json_curve(FILE *out, const struct vm_curve *curve)
+{
+	fprintf(out,
+		"{\"interval_us\": %" PRIu64 ", \"quota\": %" PRIu64
+		", \"mapped_bytes\": %" PRIu64 ", \"held_bytes\": %" PRIu64
+		", \"points\": [",
+		curve->interval_us, curve->quota, curve->mapped_bytes,
+		curve->held_bytes);
+	for (unsigned int i = 0; i < curve->n; i++) {
+		const struct vm_curve_point *p = &curve->points[i];
+
+		fprintf(out,
+			"%s{\"quota\": %" PRIu64
+			", \"waits_per_s\": %.3f, \"cost_us_per_s\": %.3f}",
+			i == 0 ? "" : ", ", p->quota, p->waits_per_s,
+			p->cost_us_per_s);
+	}
+	fprintf(out, "]}");
 }
 
 /* The bytes of a line "Key:   N kB" of /proc/self/status; 0 if not there. */

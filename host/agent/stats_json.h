@@ -9,12 +9,16 @@
 
 struct vfio_user_stats;
 struct vhost_stats;
+struct vm_curve;
 struct vm_stats;
 
 /* Each writes one object "{...}", without a newline. */
 void stats_json_vm(FILE *out, const struct vm_stats *stats);
 void stats_json_vhost(FILE *out, const struct vhost_stats *stats);
 void stats_json_vfio_user(FILE *out, const struct vfio_user_stats *stats);
+
+/* The same of a curve: quotas in bytes, losses in a second. */
+void stats_json_curve(FILE *out, const struct vm_curve *curve);
 
 /*
  * This process's memory in bytes, as the kernel counts it: "locked" is VmLck,

@@ -21,12 +21,14 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "host/agent/curve.h"
 #include "host/agent/endpoints.h"
 #include "host/agent/enforce.h"
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/layout.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
+#include "host/agent/observe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/state.h"
 #include "host/agent/status.h"
@@ -83,10 +85,13 @@ static bool env_referenced(void *userdata, uint32_t extent)
 {
 	struct vm *vm = userdata;
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
+	bool used;
 
 	ahead_see(vm, e);
+	used = observe_see(vm, e);
 	return table_test_and_clear_referenced(vm->table, ledger_first(e),
-					       e->count);
+					       e->count) ||
+	       used;
 }
 
 static uint64_t env_key(void *userdata, uint32_t extent)
@@ -227,6 +232,8 @@ int vm_new(const struct vm_config *config, struct iommu *iommu,
 	price_init(&vm->price);
 	r = make_buffers(vm);
 	if (r == 0)
+		r = curve_new(&vm->curve);
+	if (r == 0)
 		r = make_state(vm);
 	if (r == 0)
 		r = make_parts(vm);
@@ -250,6 +257,7 @@ void vm_free(struct vm *vm)
 	if (vm->iommu)
 		reclaim_end_all(vm);
 	policy_free(vm->policy);
+	curve_free(vm->curve);
 	table_free(vm->table);
 	ledger_free(vm->ledger);
 	memory_free(vm->memory);
@@ -273,6 +281,7 @@ static int forget(struct vm *vm)
 	endpoints_forget(vm);
 	ahead_forget(vm);
 	prefetch_forget(vm);
+	curve_forget(vm->curve);
 	table_set_writable(vm->table, false);
 	table_forget(vm->table);
 	mode_update(vm);

@@ -163,6 +163,32 @@ bool vm_work(struct vm *vm);
  */
 bool vm_look(struct vm *vm);
 
+/* What the VM's drivers would lose with another quota, as far as was seen. */
+#define VM_CURVE_POINTS 14u
+
+struct vm_curve_point {
+	uint64_t quota;	      /* bytes */
+	double waits_per_s;   /* requests that wait */
+	double cost_us_per_s; /* of those: round trips, maps and unmaps */
+};
+
+struct vm_curve {
+	uint64_t interval_us; /* seen so long, what is longer ago fading */
+	uint64_t quota;	      /* now, in bytes */
+	uint64_t mapped_bytes;
+	uint64_t held_bytes; /* in use at once, of late: a floor */
+	unsigned int n;
+	struct vm_curve_point points[VM_CURVE_POINTS]; /* rising quotas */
+};
+
+void vm_get_curve(const struct vm *vm, struct vm_curve *ret);
+
+/*
+ * Looks at what is used, for the curve; it is @now (usec of any clock that goes
+ * on). Returns when it wants to be called again; before that it does nothing.
+ */
+uint64_t vm_observe(struct vm *vm, uint64_t now);
+
 struct price;
 
 /* What mapping costs here, instead of what is assumed. */

@@ -3,7 +3,7 @@
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
  * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
- * ahead.c, prefetch.c, layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
+ * ahead.c, prefetch.c, observe.c, layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
  * in the state's arena; the rest is configuration, or follows from the root
  * and from what the VMM announces.
  */
@@ -23,6 +23,7 @@
 #include "host/agent/table.h"
 #include "host/agent/vm.h"
 
+struct curve;
 struct iommu;
 struct memory;
 struct state;
@@ -60,6 +61,14 @@ struct vm_root {
 	uint8_t reserved[2];
 };
 
+/* When it is looked for what is used; see observe.c. */
+struct observe {
+	uint64_t last, next; /* usec */
+	uint32_t wait;	     /* between them */
+	uint32_t used;	     /* uses seen since the last look */
+	uint64_t usual;	     /* granules of the last requests, fading */
+};
+
 struct vm {
 	struct vm_config config; /* policy: not used after vm_new() */
 	struct vm_notify notify;
@@ -70,6 +79,8 @@ struct vm {
 	struct ledger *ledger;
 	struct table *table;
 	struct policy *policy;
+	struct curve *curve; /* not state: a new one learns */
+	struct observe observe;
 	uint64_t entries_max; /* see host_limits.h */
 	struct price price;
 	struct decode_limits decode_limits;

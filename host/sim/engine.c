@@ -42,6 +42,7 @@ struct engine {
 	const struct engine_config *config;
 	const struct cost_model *cost;
 	struct engine_result *result;
+	struct engine_result before; /* config.from_us */
 	struct sim_guest *guest;
 	struct meter *meter;
 	struct vm *vm;
@@ -231,21 +232,55 @@ static int unmap_call(struct engine *engine, uint32_t map)
 	return 0;
 }
 
+/* All sums so far. */
+static void tell(const struct engine *engine, struct engine_result *ret)
+{
+	const struct engine_result *counted = engine->result;
+	struct sim_guest_stats guest;
+	struct meter_result sums;
+	struct vm_stats stats;
+
+	*ret = *counted;
+	vm_get_stats(engine->vm, &stats);
+	sim_guest_get_stats(engine->guest, &guest);
+	meter_get(engine->meter, &sums);
+	ret->requests = guest.requests;
+	ret->evictions = stats.evictions;
+	ret->mapped_bytes = sums.mapped_bytes;
+	ret->bounced_bytes = guest.bounced_bytes;
+	ret->pinned_peak = sums.peak;
+	ret->prefetched = sums.prefetched;
+	ret->prefetch_used = sums.prefetch_used;
+	ret->cost_us = sums.us +
+		       (double)(guest.kicks + guest.posts) *
+			       engine->cost->round_trip_us +
+		       (double)ret->refused * engine->cost->retry_us +
+		       (double)ret->unserved * engine->cost->failure_us +
+		       (double)guest.copied_bytes / 1024 *
+			       engine->cost->copy_us_per_kib;
+}
+
 static int replay(struct engine *engine)
 {
 	const struct trace *trace = engine->trace;
+	bool counts = engine->config->from_us == 0;
 	uint64_t tick = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < trace->n_events && !r; i++) {
 		const struct trace_event *e = &trace->events[i];
 
+		if (!counts && e->time_us >= engine->config->from_us) {
+			counts = true;
+			tell(engine, &engine->before);
+		}
 		sim_guest_tick(engine->guest, e->time_us);
 		r = e->n_segments ? map_call(engine, e->map) :
 				    unmap_call(engine, e->map);
 		if (e->time_us >= tick) {
 			tick = e->time_us + TICK_US;
 			(void)vm_look(engine->vm);
+			(void)vm_observe(engine->vm, e->time_us);
 		}
 		if (engine->work) {
 			engine->work = false;
@@ -342,30 +377,25 @@ static int start(struct engine *engine)
 				 engine->trace->n_segments);
 }
 
+/* Takes what happened before config.from_us out of the sums. */
 static void finish(struct engine *engine)
 {
-	struct engine_result *result = engine->result;
-	struct sim_guest_stats guest;
-	struct meter_result sums;
-	struct vm_stats stats;
+	struct engine_result *is = engine->result, *was = &engine->before;
 
-	vm_get_stats(engine->vm, &stats);
-	sim_guest_get_stats(engine->guest, &guest);
-	meter_get(engine->meter, &sums);
-	result->requests = guest.requests;
-	result->evictions = stats.evictions;
-	result->mapped_bytes = sums.mapped_bytes;
-	result->bounced_bytes = guest.bounced_bytes;
-	result->pinned_peak = sums.peak;
-	result->prefetched = sums.prefetched;
-	result->prefetch_used = sums.prefetch_used;
-	result->cost_us = sums.us +
-			  (double)(guest.kicks + guest.posts) *
-				  engine->cost->round_trip_us +
-			  (double)result->refused * engine->cost->retry_us +
-			  (double)result->unserved * engine->cost->failure_us +
-			  (double)guest.copied_bytes / 1024 *
-				  engine->cost->copy_us_per_kib;
+	tell(engine, is);
+	is->map_calls -= was->map_calls;
+	is->waits -= was->waits;
+	is->unserved -= was->unserved;
+	is->refused -= was->refused;
+	is->requests -= was->requests;
+	is->evictions -= was->evictions;
+	is->mapped_bytes -= was->mapped_bytes;
+	is->bounced_bytes -= was->bounced_bytes;
+	is->prefetched -= was->prefetched;
+	is->prefetch_used -= was->prefetch_used;
+	is->cost_us -= was->cost_us;
+	is->waited_us -= was->waited_us;
+	vm_get_curve(engine->vm, &is->curve);
 }
 
 int engine_run(const struct trace *trace, const struct engine_config *config,

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/agent/vm.h"
 #include "host/sim/cost.h"
 #include "host/sim/trace.h"
 
@@ -25,6 +26,7 @@ struct engine_config {
 	bool ahead;	      /* map ahead */
 	uint64_t pool_max;    /* bytes of the guest's pool of copies; 0: none */
 	uint64_t entries_max; /* of the IOMMU; 0: none */
+	uint64_t from_us;     /* what happens before is not counted */
 };
 
 /* What the agent does when it is told nothing; a quota of 0. */
@@ -42,8 +44,9 @@ struct engine_result {
 	uint64_t pinned_peak;	/* bytes */
 	uint64_t prefetched;	/* granules mapped while nobody held them */
 	uint64_t prefetch_used;
-	double cost_us;	  /* all of it */
-	double waited_us; /* of it, while a map call waited */
+	double cost_us;	       /* all of it */
+	double waited_us;      /* of it, while a map call waited */
+	struct vm_curve curve; /* what the agent says at the end */
 };
 
 /*

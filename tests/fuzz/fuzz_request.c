@@ -40,6 +40,7 @@ struct input {
 };
 
 static struct guest g;
+static uint64_t observed; /* when vm_observe() wants to be called again */
 static uint8_t before[PAGES * PAGE];
 static const char sources[2];
 
@@ -218,6 +219,7 @@ static void do_step(struct input *in)
 		if (get8(in) % 2)
 			return guest_tick(&g, GUEST_LATE);
 		(void)vm_look(g.vm);
+		observed = vm_observe(g.vm, observed);
 		guest_work(&g);
 	}
 }
@@ -276,6 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t how = get8(&in);
 
 	log_set_max_level(-1);
+	observed = 0;
 	guest_start(&g,
 		    &(struct guest_options){
 			    .size = PAGES * PAGE,

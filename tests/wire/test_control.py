@@ -68,7 +68,8 @@ class Control(unittest.TestCase):
 
     def test_help_lists_all(self):
         self.assertEqual(set(self.ask("help")["commands"]),
-                         {"ping", "stats", "quota", "config", "help"})
+                         {"ping", "stats", "quota", "curve", "config",
+                          "help"})
 
     def test_stats(self):
         stats = self.ask("stats")
