@@ -42,6 +42,8 @@
 #define BUDGET_STEP_BYTES UINT64_C(0x40000)
 /* For less, in microseconds a second, nobody has to give anything. */
 #define BUDGET_GAIN_US 200.0
+/* This part of what is held is left to it besides. */
+#define BUDGET_ROOM 4u
 /* How often what is too little to move leads to another division. */
 #define BUDGET_TRIES 8
 
@@ -145,6 +147,16 @@ static uint64_t floor_of(const struct budget_vm *vm)
 	return min(max(vm->min, vm->held), vm->max);
 }
 
+/* With as much besides as lets what is held change; but no more than it has. */
+static uint64_t roomy_floor_of(const struct budget_vm *vm)
+{
+	uint64_t roomy;
+
+	if (__builtin_add_overflow(vm->held, vm->held / BUDGET_ROOM, &roomy))
+		roomy = vm->held;
+	return min(max(floor_of(vm), min(roomy, vm->quota)), vm->max);
+}
+
 static uint64_t sum_of(const struct round *round,
 		       uint64_t (*of)(const struct budget_vm *vm))
 {
@@ -203,7 +215,7 @@ static void bound(struct share *s, bool all_at_once)
 	s->high = vm->max;
 	if (vm->quota > lose && !all_at_once)
 		s->low = max(s->low, vm->quota - lose);
-	if (vm->quota < vm->max - min(get, vm->max))
+	if (vm->quota != 0 && vm->quota < vm->max - min(get, vm->max))
 		s->high = vm->quota + get;
 	/* a quota outside of its bounds, or a VM of which nothing is known */
 	s->low = min(s->low, vm->max);
@@ -407,6 +419,10 @@ static int divide(struct round *round)
 
 	if (sum_of(round, floor_of) > round->budget)
 		return divide_floors(round);
+	if (sum_of(round, roomy_floor_of) <= round->budget)
+		for (size_t i = 0; i < round->n; i++)
+			round->shares[i].floor =
+				roomy_floor_of(round->shares[i].vm);
 	fix_bounds(round);
 	r = solve(round);
 	while (r == 0 && !round->forced && tries++ < BUDGET_TRIES &&

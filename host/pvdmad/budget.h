@@ -12,7 +12,7 @@
  *   - their sum is at most the budget;
  *   - none is above its VM's max;
  *   - none is below its VM's min, nor below what the VM's devices hold now, which
- *     could only be taken by force. Where the budget does not even suffice for
+ *     could only be taken by force, and a quarter more if it has that. Where the budget does not even suffice for
  *     what is held, that is cut by weight; where it was lowered below the sum of
  *     the minima, those are.
  * And of changes: as long as the curves stay as they are, quotas settle after
