@@ -41,11 +41,13 @@
 #define POSITIONS (2 * ENTRIES)
 #define NOWHERE	  UINT16_MAX
 /* The list reaches so many quotas deep. */
-#define REACH 8u
+#define REACH 32u
 /* Four an octave; the last one begins at 2^31 granules. */
 #define BINS 125u
 /* What was seen so long ago counts half. */
 #define CURVE_HALF_US 8e6
+/* What was held at once is remembered for longer: who comes back needs it. */
+#define CURVE_HELD_HALF_US 300e6
 /* Beyond this factor the sample and all misses are not of one kind. */
 #define SCALE_MAX 8.0
 
@@ -440,7 +442,7 @@ void curve_pass(struct curve *curve, uint64_t usec)
 
 	/* as long as it is, what of it is left is this */
 	curve->us = curve->us * left + (1 - left) * CURVE_HALF_US / M_LN2;
-	curve->held *= left;
+	curve->held *= exp2(-(double)usec / CURVE_HELD_HALF_US);
 	fade(curve->missed, BINS, left);
 	fade(curve->hit, BINS, left);
 	fade(curve->refused, BINS, left);

@@ -20,8 +20,8 @@ struct curve;
 #define CURVE_BLOCK_SHIFT 4u
 #define CURVE_BLOCK	  (UINT64_C(1) << CURVE_BLOCK_SHIFT)
 
-/* Half octaves from an eighth to eight times the quota, and the quota. */
-#define CURVE_POINTS 14u
+/* Half octaves from an eighth to 32 times the quota, and the quota. */
+#define CURVE_POINTS 18u
 
 #define CURVE_NONE UINT32_MAX
 
@@ -39,7 +39,7 @@ struct curve_point {
 
 struct curve_reading {
 	uint64_t interval_us; /* how long that is what was seen, fading */
-	uint64_t held;	      /* granules in use at once, of late */
+	uint64_t held;	      /* most granules in use at once, slowly fading */
 	unsigned int n;
 	struct curve_point points[CURVE_POINTS]; /* rising */
 };

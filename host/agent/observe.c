@@ -16,6 +16,8 @@
  */
 #include "host/agent/observe.h"
 
+#include <assert.h>
+
 #include "host/agent/curve.h"
 #include "host/agent/plan.h"
 #include "host/agent/vm_private.h"
@@ -239,6 +241,9 @@ uint64_t vm_observe(struct vm *vm, uint64_t now)
 }
 
 /* --- the answer --- */
+
+static_assert(CURVE_POINTS == VM_CURVE_POINTS,
+	      "a reading fits into a vm_curve");
 
 void vm_get_curve(const struct vm *vm, struct vm_curve *ret)
 {

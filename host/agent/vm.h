@@ -164,7 +164,7 @@ bool vm_work(struct vm *vm);
 bool vm_look(struct vm *vm);
 
 /* What the VM's drivers would lose with another quota, as far as was seen. */
-#define VM_CURVE_POINTS 14u
+#define VM_CURVE_POINTS 18u
 
 struct vm_curve_point {
 	uint64_t quota;	      /* bytes */
@@ -176,7 +176,7 @@ struct vm_curve {
 	uint64_t interval_us; /* seen so long, what is longer ago fading */
 	uint64_t quota;	      /* now, in bytes */
 	uint64_t mapped_bytes;
-	uint64_t held_bytes; /* in use at once, of late: a floor */
+	uint64_t held_bytes; /* most in use at once, slowly fading: a floor */
 	unsigned int n;
 	struct vm_curve_point points[VM_CURVE_POINTS]; /* rising quotas */
 };
