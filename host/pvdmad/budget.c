@@ -34,7 +34,7 @@
 #include "host/pvdmad/hull.h"
 
 /* Memory has to save so many times what it saves now, to move. */
-#define BUDGET_KEEP 1.25
+#define BUDGET_KEEP 1.5
 /* A VM loses this part of its quota in a round, at most ... */
 #define BUDGET_LOSE 4u
 /* ... and a change is this part, at least, or so many bytes. */

@@ -44,7 +44,8 @@ static double cost_of(const struct demand *d, uint64_t quota)
 /* As an agent reports it: half octaves, an eighth to eight times the quota. */
 static void report(struct budget_vm *vm, const struct demand *d, double noise)
 {
-	double octave = ceil(2 * log2((double)max(vm->quota / 8, MIB / 4)));
+	uint64_t least = max(vm->quota / 8, MIB / 4);
+	double octave = ceil(2 * log2((double)least));
 
 	vm->n_points = 0;
 	while (vm->n_points < 13) {
