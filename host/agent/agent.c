@@ -482,7 +482,7 @@ void agent_free(struct agent *agent)
 	sd_event_source_disable_unref(agent->work_source);
 	sd_event_source_disable_unref(agent->tick_source);
 	sd_event_source_disable_unref(agent->look_source);
-	sd_event_source_disable_unref(agent->observe_source);
+	sd_event_source_disable_unref(agent->trace_source);
 	sd_event_unref(agent->event);
 	free(agent);
 }

@@ -23,11 +23,11 @@ struct agent_device {
 struct agent {
 	const struct agent_config *config;
 	sd_event *event;
-	sd_event_source *work_source;	 /* runs vm_work() */
-	sd_event_source *tick_source;	 /* runs vm_tick() */
-	sd_event_source *look_source;	 /* runs vm_look(); NULL: no need */
-	sd_event_source *observe_source; /* runs vm_observe() */
-	struct iommu *iommu;		 /* owned by vm, once there is one */
+	sd_event_source *work_source;  /* runs vm_work() */
+	sd_event_source *tick_source;  /* runs vm_tick() */
+	sd_event_source *look_source;  /* runs vm_look(); NULL: no need */
+	sd_event_source *trace_source; /* ends the trace; NULL: none yet */
+	struct iommu *iommu;	       /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;
 	size_t num_devices;

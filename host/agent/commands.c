@@ -19,8 +19,12 @@
 #include "lib/parse.h"
 #include "stats_json.h"
 #include "strategy.h"
+#include "trace.h"
 #include "vfio_user/vfio_user.h"
 #include "vhost/vhost.h"
+
+/* A trace that nobody asks for any longer ends. */
+#define TRACE_USEC UINT64_C(60000000)
 
 static int no_arg(const char *arg, const char **why)
 {
@@ -150,6 +154,52 @@ static int cmd_curve(void *userdata, const char *arg, FILE *out,
 	return 0;
 }
 
+static int on_trace_end(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct agent *agent = userdata;
+
+	(void)s;
+	(void)usec;
+	trace_disarm(vm_trace(agent->vm));
+	return 0;
+}
+
+/* It ends when it was not asked for during TRACE_USEC from now on. */
+static int trace_keep(struct agent *agent)
+{
+	if (!agent->trace_source)
+		return sd_event_add_time_relative(agent->event,
+						  &agent->trace_source,
+						  CLOCK_MONOTONIC, TRACE_USEC,
+						  0, on_trace_end, agent);
+	if (sd_event_source_set_time_relative(agent->trace_source, TRACE_USEC) <
+	    0)
+		return -EIO;
+	return sd_event_source_set_enabled(agent->trace_source,
+					   SD_EVENT_ONESHOT);
+}
+
+static int cmd_trace(void *userdata, const char *arg, FILE *out,
+		     const char **why)
+{
+	struct agent *agent = userdata;
+	struct trace *trace = vm_trace(agent->vm);
+	uint64_t num = TRACE_RECORDS;
+	int r;
+
+	if (*arg != '\0' && parse_uint(arg, 1, TRACE_RECORDS, &num) < 0) {
+		*why = "expected how many requests to show, 1 to 64";
+		return -EINVAL;
+	}
+	r = trace_keep(agent);
+	if (r >= 0)
+		r = trace_arm(trace);
+	if (r < 0)
+		return r;
+	trace_write(trace, num, out);
+	return 0;
+}
+
 static void write_socket(FILE *out, const struct config_socket *socket)
 {
 	fprintf(out, ", \"socket\": ");
@@ -217,9 +267,18 @@ const struct control_verb agent_verbs[] = {
 	{ "quota",
 	  "the quota and what is mapped; with SIZE [TIME], set it first, TIME being the deadline for what is held above it",
 	  cmd_quota },
-	{ "curve", "what would be lost with more quota, and with less",
-	  cmd_curve },
-	{ "config", "the configuration that is in effect since the start",
+	{ "strategy", "the strategy; with NAME, set it first", cmd_strategy },
+	{ "trace",
+	  "the ways of the last [N] requests, with times; recorded from the first such command on, until a minute has passed without one",
+	  cmd_trace },
+	{ "device-add",
+	  "ADDRESS|null[,endpoint=N]: serves one device more; its listening socket and its VFIO group come along",
+	  cmd_device_add },
+	{ "device-remove",
+	  "ENDPOINT: lets go of a device that QEMU has unplugged",
+	  cmd_device_remove },
+	{ "config",
+	  "the configuration: as it was at the start, but for strategy and devices",
 	  cmd_config },
 };
 const size_t agent_num_verbs = ARRAY_SIZE(agent_verbs);

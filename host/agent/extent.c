@@ -14,7 +14,7 @@
 
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
-#include "host/agent/observe.h"
+#include "host/agent/probe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -86,8 +86,12 @@ void extent_shape(const struct vm *vm, uint64_t granule, uint64_t end,
 
 static int map_piece(struct vm *vm, const struct iommu_map *piece)
 {
+	int r;
+
 	vm->root->stats.iommu_maps++;
-	return iommu_map(vm->iommu, piece);
+	r = iommu_map(vm->iommu, piece);
+	PROBE3(map, piece->iova, piece->size, r);
+	return r;
 }
 
 /* All that is mapped in a range; a failure is told to the operator. */
@@ -98,6 +102,7 @@ static int unmap_bytes(struct vm *vm, uint64_t iova, uint64_t size,
 
 	vm->root->stats.iommu_unmaps++;
 	r = iommu_unmap(vm->iommu, iova, size, ret_bytes);
+	PROBE3(unmap, iova, size, r);
 	if (r < 0)
 		log_ratelimited(LOG_ERR,
 				"cannot unmap 0x%llx bytes at 0x%llx: error %d",

@@ -18,6 +18,7 @@
 #include "host/agent/memory.h"
 #include "host/agent/observe.h"
 #include "host/agent/plan.h"
+#include "host/agent/probe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -186,7 +187,9 @@ static int request_map(struct vm *vm, struct request *req)
 	/* Room in the quota: picks victims and unmaps them. */
 	if (r == 0) {
 		waited = quota_missing(&vm->root->quota, plan.bytes) > 0;
+		trace_evictions(&vm->trace, &vm->root->stats, true);
 		r = reclaim_room(vm, plan.bytes, plan.pieces, ranges, n);
+		trace_evictions(&vm->trace, &vm->root->stats, false);
 	}
 
 	/* Charge and map; one IOMMU mapping an extent. */
@@ -202,7 +205,9 @@ static int request_map(struct vm *vm, struct request *req)
 			observe_refused(vm, count_granules(ranges, n));
 		return r;
 	}
+	trace_mapped(&vm->trace, &plan);
 	map_commit(vm, req, &plan, ranges, n);
+	trace_passed(&vm->trace, TRACE_WORDS);
 	if (plan.granules > 0) {
 		headroom_missed(vm, plan.bytes, waited);
 		ahead_missed(vm, req->endpoint, ranges, n);
@@ -371,6 +376,8 @@ void vm_request(struct vm *vm, const void *buf, size_t len,
 
 	stats->requests++;
 	r = decode_request(buf, len, &vm->decode_limits, req);
+	trace_decoded(&vm->trace, req);
+	PROBE3(request_begin, req->type, req->endpoint, req->count);
 	if (r == 0)
 		r = vm->root->running ? dispatch(vm, req) : VERDICT_STATE;
 	*ret_tail = (struct virtio_pvdma_req_tail){
@@ -378,6 +385,9 @@ void vm_request(struct vm *vm, const void *buf, size_t len,
 		.index = htole16(r != 0 ? req->failed : 0),
 		.mapped = htole32(r == 0 ? req->mapped : 0),
 	};
+	trace_status(&vm->trace, ret_tail->status);
+	PROBE4(request_end, req->type, req->endpoint, ret_tail->status,
+	       r == 0 ? req->mapped : 0);
 	if (r != 0)
 		stats->failed_requests++;
 	if (r == VERDICT_QUOTA)

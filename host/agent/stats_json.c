@@ -62,6 +62,8 @@ static const struct counter vm_counters[] = {
 	COUNTER(vm_stats, mapped_bytes),
 	COUNTER(vm_stats, mapped_peak),
 	COUNTER(vm_stats, extents),
+	COUNTER(vm_stats, entries),
+	COUNTER(vm_stats, entries_max),
 	COUNTER(vm_stats, leaves),
 	COUNTER(vm_stats, quota),
 	COUNTER(vm_stats, resets),

@@ -28,7 +28,7 @@
 #include "host/agent/layout.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
-#include "host/agent/observe.h"
+#include "host/agent/probe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/state.h"
 #include "host/agent/status.h"
@@ -265,6 +265,7 @@ void vm_free(struct vm *vm)
 		quota_done(&vm->root->quota);
 	state_free(vm->state);
 	iommu_free(vm->iommu);
+	trace_disarm(&vm->trace);
 	free(vm->request.leaves);
 	free(vm->request.ranges);
 	free(vm->sorted);
@@ -451,6 +452,7 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 {
 	if (bytes == vm->root->quota.limit && enforce_excess(vm) == 0)
 		return 0;
+	PROBE2(quota, vm->root->quota.limit, bytes);
 	enforce_begin(vm, usec);
 	quota_set_limit(&vm->root->quota, bytes);
 	headroom_forget(vm);
@@ -491,7 +493,15 @@ void vm_get_stats(const struct vm *vm, struct vm_stats *ret)
 	ret->mapped_bytes = vm->root->quota.charged;
 	ret->mapped_peak = vm->root->quota.peak;
 	ret->extents = ledger_extents(vm->ledger);
+	ret->entries = ledger_pieces(vm->ledger);
+	ret->entries_max =
+		vm->entries_max == IOMMU_ENTRIES_UNKNOWN ? 0 : vm->entries_max;
 	ret->leaves = table_leaves(vm->table);
 	ret->quota = vm->root->quota.limit;
 	ret->over_quota_bytes = enforce_excess(vm);
+}
+
+struct trace *vm_trace(struct vm *vm)
+{
+	return &vm->trace;
 }

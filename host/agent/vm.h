@@ -87,6 +87,8 @@ struct vm_stats {
 	uint64_t mapped_bytes;	   /* now */
 	uint64_t mapped_peak;	   /* highest so far */
 	uint64_t extents;	   /* now */
+	uint64_t entries;	   /* of the IOMMU, in use now */
+	uint64_t entries_max;	   /* that may be; 0: no limit is known */
 	uint64_t ahead_granules;   /* mapped before anybody asked */
 	uint64_t ahead_used;	   /* of those judged, used */
 	uint64_t hints;		   /* ranges of PREFETCHes */
@@ -206,5 +208,10 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec);
 void vm_tick(struct vm *vm, uint64_t now);
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret);
+
+struct trace;
+
+/* Where requests are recorded, see trace.h; as long as the VM lives. */
+struct trace *vm_trace(struct vm *vm);
 
 #endif

@@ -21,6 +21,7 @@
 #include "host/agent/price.h"
 #include "host/agent/quota.h"
 #include "host/agent/table.h"
+#include "host/agent/trace.h"
 #include "host/agent/vm.h"
 
 struct curve;
@@ -83,6 +84,7 @@ struct vm {
 	struct observe observe;
 	uint64_t entries_max; /* see host_limits.h */
 	struct price price;
+	struct trace trace; /* of requests, if somebody looks */
 	struct decode_limits decode_limits;
 	struct request request;	 /* room for the longest */
 	struct granules *sorted; /* its ranges, sorted and merged */

@@ -16,7 +16,8 @@ from lib.vhost_user import Guest, MIB
 VM_COUNTERS = {
     "requests", "map_requests", "map_granules", "map_present", "failed_requests", "failed_quota",
     "failed_limit", "evictions", "map_waited_evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
-    "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "leaves", "quota", "resets",
+    "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "entries",
+    "entries_max", "leaves", "quota", "resets",
     "hints", "hinted_granules", "hints_dropped", "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
 
 
@@ -68,8 +69,8 @@ class Control(unittest.TestCase):
 
     def test_help_lists_all(self):
         self.assertEqual(set(self.ask("help")["commands"]),
-                         {"ping", "stats", "quota", "curve", "config",
-                          "help"})
+                         {"ping", "stats", "quota", "strategy", "trace", "device-add",
+                          "device-remove", "config", "help"})
 
     def test_stats(self):
         stats = self.ask("stats")

@@ -338,6 +338,7 @@ static struct vhost *vhost_alloc(sd_event *event, struct vm *vm,
 		return NULL;
 	vhost->event = sd_event_ref(event);
 	vhost->vm = vm;
+	vhost->trace = vm_trace(vm);
 	vhost->listen_fd = -EBADF;
 	vhost->fd = -EBADF;
 	vhost->channel_fd = -EBADF;

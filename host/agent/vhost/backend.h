@@ -44,7 +44,8 @@ struct queue {
 struct vhost {
 	sd_event *event;
 	struct vm *vm;
-	int listen_fd; /* -EBADF when one connection was handed in */
+	struct trace *trace; /* the VM's */
+	int listen_fd;	     /* -EBADF when one connection was handed in */
 	sd_event_source *listen_source;
 	struct vhost_stats stats;
 	uint64_t poll_ns; /* queues' longest window */

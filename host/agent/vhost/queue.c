@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "trace.h"
 #include "vhost/backend.h"
 #include "vm.h"
 #include "lib/cleanup.h"
@@ -106,6 +107,7 @@ static void serve_chain(struct queue *q)
 	size_t size;
 
 	vhost->stats.requests++;
+	trace_popped(vhost->trace);
 	if (!vhost->seen_chain) /* so the memory is the guest's */
 		unshared_refute(vhost);
 	/* DEV-REQ-4: where the answer does not fit, nothing is done. */
@@ -117,6 +119,7 @@ static void serve_chain(struct queue *q)
 		written = sizeof(tail);
 	}
 	virtq_push(&q->ring, &vhost->chain, written);
+	trace_answered(vhost->trace);
 }
 
 /*
