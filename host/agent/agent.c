@@ -37,6 +37,8 @@
 /* How late vm_tick() may be. */
 #define TICK_ACCURACY_USEC 5000
 /* How late vm_observe() may be. */
+/* For so long after the curve was asked for, what it needs is looked at. */
+#define OBSERVE_USEC	      30000000
 #define OBSERVE_ACCURACY_USEC 10000
 /* When vm_look() is called, and how late it may be. */
 #define LOOK_USEC	   1000
@@ -120,16 +122,33 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Again and again: only what happens while nobody asks can tell of hits. */
+/* Only what happens while nobody asks can tell of hits. */
 static int on_observe(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct agent *agent = userdata;
 	uint64_t now = usec;
 
 	(void)sd_event_now(agent->event, CLOCK_MONOTONIC, &now);
+	if (now >= agent->observe_until)
+		return 0;
 	(void)sd_event_source_set_time(s, vm_observe(agent->vm, now));
 	(void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 	return 0;
+}
+
+void agent_observe(struct agent *agent)
+{
+	uint64_t now = 0;
+	int armed;
+
+	(void)sd_event_now(agent->event, CLOCK_MONOTONIC, &now);
+	agent->observe_until = now + OBSERVE_USEC;
+	if (sd_event_source_get_enabled(agent->observe_source, &armed) < 0 ||
+	    armed != SD_EVENT_OFF)
+		return;
+	(void)sd_event_source_set_time(agent->observe_source, now);
+	(void)sd_event_source_set_enabled(agent->observe_source,
+					  SD_EVENT_ONESHOT);
 }
 
 /* --- setting up --- */
@@ -177,17 +196,14 @@ static int open_event(struct agent *agent)
 	if (r < 0)
 		return r;
 	r = add_timer(agent, &agent->tick_source, TICK_ACCURACY_USEC, on_tick);
+	if (r < 0)
+		return r;
+	r = add_timer(agent, &agent->observe_source, OBSERVE_ACCURACY_USEC,
+		      on_observe);
 	if (r < 0 || !agent->config->vm.ahead)
 		return r;
-	r = sd_event_source_set_enabled(agent->tick_source, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	r = sd_event_add_time(agent->event, &agent->observe_source,
-			      CLOCK_MONOTONIC, 0, OBSERVE_ACCURACY_USEC,
-			      on_observe, agent);
-	if (r < 0)
-		return r;
-	return open_look(agent);
+	return add_timer(agent, &agent->look_source, LOOK_ACCURACY_USEC,
+			 on_look);
 }
 
 /* Each MSI-X vector and connection takes a descriptor. */
@@ -277,84 +293,6 @@ static void measure_price(struct agent *agent)
 		 price.map[0], price.map[PRICE_SIZES - 1]);
 }
 
-/* The listening descriptor of @socket. */
-static int open_socket(const struct agent *agent,
-		       const struct config_socket *socket, const char *what,
-		       struct socket_name *ret_name)
-{
-	const struct socket_access access = {
-		.mode = agent->config->socket_mode,
-		.uid = agent->config->socket_uid,
-		.gid = agent->config->socket_gid,
-	};
-
-	if (socket->fd >= 0)
-		return socket_adopt(socket->fd, what);
-	return socket_listen(socket->path, &access, ret_name);
-}
-
-/* The PCI device behind @dev; descriptors handed in are its own afterwards. */
-static int open_device(struct agent *agent, struct agent_device *dev)
-{
-	const struct config_device *config = dev->config;
-	uint32_t tag = vm_tag(agent->vm);
-	int r;
-
-	if (!config->bdf) {
-		r = null_device_new(tag, config->endpoint, &dev->device);
-		if (r < 0)
-			return log_err_errno(r, "cannot make a null device");
-		return 0;
-	}
-	if (config->group_fd >= 0)
-		(void)fcntl(config->group_fd, F_SETFD, FD_CLOEXEC);
-	if (config->device_fd >= 0)
-		(void)fcntl(config->device_fd, F_SETFD, FD_CLOEXEC);
-	return vfio_device_new(config->bdf, config->group_fd, config->device_fd,
-			       agent->iommu, tag, config->endpoint,
-			       &dev->device);
-}
-
-static int open_server(struct agent *agent, struct agent_device *dev)
-{
-	int fd, r;
-
-	fd = open_socket(agent, &dev->config->socket, "device", &dev->name);
-	if (fd < 0)
-		return fd;
-	r = vfio_user_new(agent->event, fd, dev->device, agent->vm,
-			  dev->config->endpoint, &dev->server);
-	if (r < 0) {
-		close_fd(fd);
-		return log_err_errno(r, "cannot serve %s",
-				     device_name(dev->device));
-	}
-	return 0;
-}
-
-static int open_devices(struct agent *agent)
-{
-	const struct agent_config *config = agent->config;
-	int r;
-
-	agent->devices = calloc(config->num_devices, sizeof(*agent->devices));
-	if (!agent->devices)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->num_devices; i++) {
-		struct agent_device *dev = &agent->devices[i];
-
-		agent->num_devices++;
-		dev->config = &config->devices[i];
-		r = open_device(agent, dev);
-		if (r < 0)
-			return r;
-		r = open_server(agent, dev);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int open_vhost(struct agent *agent)
 {
 	const struct agent_config *config = agent->config;
@@ -362,7 +300,8 @@ static int open_vhost(struct agent *agent)
 
 	if (!config->vhost.path && config->vhost.fd < 0)
 		return 0;
-	fd = open_socket(agent, &config->vhost, "vhost-fd", &agent->vhost_name);
+	fd = agent_open_socket(agent, &config->vhost, "vhost-fd",
+			       &agent->vhost_name);
 	if (fd < 0)
 		return fd;
 	r = vhost_new(agent->event, fd, agent->vm, config->vm.num_queues,
@@ -421,7 +360,7 @@ int agent_new(const struct agent_config *config, struct agent **ret)
 	if (r >= 0)
 		r = open_vm(agent);
 	if (r >= 0)
-		r = open_devices(agent);
+		r = devices_open(agent);
 	if (r >= 0) {
 		measure_price(agent);
 		r = open_vhost(agent);
@@ -453,18 +392,6 @@ int agent_run(struct agent *agent)
 	return 0;
 }
 
-static void close_devices(struct agent *agent)
-{
-	for (size_t i = 0; i < agent->num_devices; i++) {
-		struct agent_device *dev = &agent->devices[i];
-
-		vfio_user_free(dev->server);
-		device_free(dev->device);
-		socket_name_done(&dev->name);
-	}
-	free(agent->devices);
-}
-
 void agent_free(struct agent *agent)
 {
 	if (!agent)
@@ -475,7 +402,7 @@ void agent_free(struct agent *agent)
 	control_free(agent->control);
 	socket_name_done(&agent->control_name);
 	/* The servers take the memory back while the driver can be told. */
-	close_devices(agent);
+	devices_close(agent);
 	vhost_free(agent->vhost);
 	socket_name_done(&agent->vhost_name);
 	vm_free(agent->vm);
@@ -483,6 +410,7 @@ void agent_free(struct agent *agent)
 	sd_event_source_disable_unref(agent->tick_source);
 	sd_event_source_disable_unref(agent->look_source);
 	sd_event_source_disable_unref(agent->trace_source);
+	sd_event_source_disable_unref(agent->observe_source);
 	sd_event_unref(agent->event);
 	free(agent);
 }

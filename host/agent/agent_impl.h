@@ -15,6 +15,7 @@
 
 struct agent_device {
 	const struct config_device *config;
+	struct config_device *own; /* `config` where it was added; or NULL */
 	struct device *device;
 	struct vfio_user *server;
 	struct socket_name name;
@@ -23,11 +24,13 @@ struct agent_device {
 struct agent {
 	const struct agent_config *config;
 	sd_event *event;
-	sd_event_source *work_source;  /* runs vm_work() */
-	sd_event_source *tick_source;  /* runs vm_tick() */
-	sd_event_source *look_source;  /* runs vm_look(); NULL: no need */
-	sd_event_source *trace_source; /* ends the trace; NULL: none yet */
-	struct iommu *iommu;	       /* owned by vm, once there is one */
+	sd_event_source *work_source;	 /* runs vm_work() */
+	sd_event_source *tick_source;	 /* runs vm_tick() */
+	sd_event_source *look_source;	 /* runs vm_look(); NULL: no need */
+	sd_event_source *observe_source; /* runs vm_observe() */
+	uint64_t observe_until;		 /* CLOCK_MONOTONIC, usec */
+	sd_event_source *trace_source;	 /* ends the trace; NULL: none yet */
+	struct iommu *iommu;		 /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;
 	size_t num_devices;
@@ -36,6 +39,34 @@ struct agent {
 	struct control *control;
 	struct socket_name control_name;
 };
+
+/* --- devices.c --- */
+
+/* The listening descriptor of @socket; or a negative errno, logged. */
+int agent_open_socket(const struct agent *agent,
+		      const struct config_socket *socket, const char *what,
+		      struct socket_name *ret_name);
+
+/* Opens and serves all of the configuration. 0 or a negative errno, logged. */
+int devices_open(struct agent *agent);
+void devices_close(struct agent *agent);
+
+/*
+ * Adds a device, "ADDRESS|null[,endpoint=N]", while the VM runs. @fds are the
+ * listening socket and, for a real device, its VFIO group; those that were
+ * taken are -EBADF afterwards. 0 with the endpoint; or a negative errno with
+ * words in *@why.
+ */
+int devices_add(struct agent *agent, const char *spec, int *fds, size_t num_fds,
+		const char **why, uint32_t *ret_endpoint);
+
+/* Resets the device and lets go of it; not while QEMU uses it. Likewise. */
+int devices_remove(struct agent *agent, uint32_t endpoint, const char **why);
+
+/* --- agent.c --- */
+
+/* Somebody asks for the cost curve: looks at what that needs for a while. */
+void agent_observe(struct agent *agent);
 
 /* --- memlock.c --- */
 

@@ -141,16 +141,55 @@ static int cmd_quota(void *userdata, const char *arg, FILE *out,
 	return 0;
 }
 
-static int cmd_curve(void *userdata, const char *arg, FILE *out,
-		     const char **why)
+static int cmd_strategy(void *userdata, const char *arg, FILE *out,
+			const char **why)
 {
-	const struct agent *agent = userdata;
-	struct vm_curve curve;
+	struct agent *agent = userdata;
+	struct virtio_pvdma_config space;
+	uint8_t strategy;
 
-	if (no_arg(arg, why) < 0)
+	if (*arg != '\0') {
+		if (strategy_parse(arg, &strategy) < 0) {
+			*why = "expected single-use, shared, deferred, on-demand, persistent or direct-map";
+			return -EINVAL;
+		}
+		vm_set_strategy(agent->vm, strategy);
+		log_info("the strategy is %s now", arg);
+	}
+	vm_config_read(agent->vm, &space);
+	fprintf(out, "{\"strategy\": \"%s\"}", strategy_name(space.strategy));
+	return 0;
+}
+
+static int cmd_device_add(void *userdata, const char *arg, FILE *out,
+			  const char **why)
+{
+	struct agent *agent = userdata;
+	uint32_t endpoint;
+	size_t num;
+	int *fds = control_fds(agent->control, &num);
+	int r = devices_add(agent, arg, fds, num, why, &endpoint);
+
+	if (r < 0)
+		return r;
+	fprintf(out, "{\"endpoint\": %" PRIu32 "}", endpoint);
+	return 0;
+}
+
+static int cmd_device_remove(void *userdata, const char *arg, FILE *out,
+			     const char **why)
+{
+	uint32_t endpoint;
+	int r;
+
+	if (parse_u32(arg, &endpoint) < 0) {
+		*why = "expected the number of an endpoint";
 		return -EINVAL;
-	vm_get_curve(agent->vm, &curve);
-	stats_json_curve(out, &curve);
+	}
+	r = devices_remove(userdata, endpoint, why);
+	if (r < 0)
+		return r;
+	fprintf(out, "{}");
 	return 0;
 }
 
@@ -200,6 +239,20 @@ static int cmd_trace(void *userdata, const char *arg, FILE *out,
 	return 0;
 }
 
+static int cmd_curve(void *userdata, const char *arg, FILE *out,
+		     const char **why)
+{
+	struct agent *agent = userdata;
+	struct vm_curve curve;
+
+	if (no_arg(arg, why) < 0)
+		return -EINVAL;
+	agent_observe(agent);
+	vm_get_curve(agent->vm, &curve);
+	stats_json_curve(out, &curve);
+	return 0;
+}
+
 static void write_socket(FILE *out, const struct config_socket *socket)
 {
 	fprintf(out, ", \"socket\": ");
@@ -236,7 +289,7 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		", \"quota\": %" PRIu64 ", \"granule\": %" PRIu64
 		", \"strategy\": \"%s\", \"fallback\": \"%s\", \"policy\": ",
 		config->vm.quota, UINT64_C(1) << config->vm.granule_shift,
-		strategy_name(config->vm.strategy),
+		strategy_name(space.strategy),
 		config->vm.fallback == VM_FALLBACK_DIRECT ? "direct" : "deny");
 	json_out_string(out, config->policy);
 	fprintf(out,
@@ -253,9 +306,9 @@ static int cmd_config(void *userdata, const char *arg, FILE *out,
 		config->vm.num_queues);
 	write_socket(out, &config->vhost);
 	fprintf(out, "}, \"devices\": [");
-	for (size_t i = 0; i < config->num_devices; i++) {
+	for (size_t i = 0; i < agent->num_devices; i++) {
 		fputs(i == 0 ? "" : ", ", out);
-		write_device_config(out, &config->devices[i]);
+		write_device_config(out, agent->devices[i].config);
 	}
 	fprintf(out, "]}");
 	return 0;
@@ -277,6 +330,8 @@ const struct control_verb agent_verbs[] = {
 	{ "device-remove",
 	  "ENDPOINT: lets go of a device that QEMU has unplugged",
 	  cmd_device_remove },
+	{ "curve", "what would be lost with more quota, and with less",
+	  cmd_curve },
 	{ "config",
 	  "the configuration: as it was at the start, but for strategy and devices",
 	  cmd_config },

@@ -124,7 +124,7 @@ static void device_init(struct config_device *dev)
 	};
 }
 
-static void device_done(struct config_device *dev)
+void config_device_done(struct config_device *dev)
 {
 	free(dev->bdf);
 	free(dev->socket.path);
@@ -182,8 +182,9 @@ static int parse_device_part(struct config_device *dev, const char *key,
 	return bad_part(why, -EINVAL, "unknown part \"%s\"", key);
 }
 
-static int parse_device(struct config_device *dev, const char *spec,
-			const char **why)
+/* The kind of device and its parts, in any combination. */
+static int parse_parts(struct config_device *dev, const char *spec,
+		       const char **why)
 {
 	_cleanup_free_ char *copy = strdup(spec);
 	char *rest = copy, *key, *value;
@@ -198,6 +199,30 @@ static int parse_device(struct config_device *dev, const char *spec,
 			return bad_part(why, r, "\"%s\" %s", key,
 					parse_strerror(r));
 	}
+	return r;
+}
+
+int config_parse_device_name(struct config_device *dev, const char *value,
+			     const char **why)
+{
+	int r;
+
+	device_init(dev);
+	r = parse_parts(dev, value, why);
+	if (r == 0 && (dev->socket.path || dev->socket.fd >= 0 ||
+		       dev->group_fd >= 0 || dev->device_fd >= 0))
+		r = bad_part(why, -EINVAL,
+			     "expected a device, and endpoint=N at most");
+	if (r < 0)
+		config_device_done(dev);
+	return r;
+}
+
+static int parse_device(struct config_device *dev, const char *spec,
+			const char **why)
+{
+	int r = parse_parts(dev, spec, why);
+
 	if (r < 0)
 		return r;
 	if (!dev->socket.path == (dev->socket.fd < 0))
@@ -233,7 +258,7 @@ int config_add_device(struct agent_config *config, const char *value,
 	config->num_devices++;
 	return 0;
 fail:
-	device_done(&dev);
+	config_device_done(&dev);
 	return r;
 }
 

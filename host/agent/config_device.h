@@ -15,6 +15,10 @@ int config_parse_iommu(struct agent_config *config, const char *value,
 		       const char **why);
 int config_add_device(struct agent_config *config, const char *value,
 		      const char **why);
+/* "ADDRESS|null[,endpoint=N]" alone, for devices_add(). */
+int config_parse_device_name(struct config_device *dev, const char *value,
+			     const char **why);
+void config_device_done(struct config_device *dev);
 int config_parse_fd(const char *value, int *ret, const char **why);
 int config_check_path(const char *value, const char **why);
 

@@ -47,6 +47,8 @@ struct client {
 	char *answer;
 	size_t answer_size;
 	size_t answer_sent;
+	int fds[CONTROL_FDS_MAX]; /* that came with the line */
+	size_t num_fds;
 };
 
 struct control {
@@ -57,10 +59,24 @@ struct control {
 	size_t num_verbs;
 	void *userdata;
 	struct client clients[CLIENTS_MAX];
+	struct client *asking; /* while a verb runs: whose line it answers */
 };
+
+int *control_fds(struct control *control, size_t *ret_num)
+{
+	*ret_num = control->asking->num_fds;
+	return control->asking->fds;
+}
+
+static void drop_fds(struct client *client)
+{
+	close_fds(client->fds, client->num_fds);
+	client->num_fds = 0;
+}
 
 static void client_close(struct client *client)
 {
+	drop_fds(client);
 	client->source = sd_event_source_disable_unref(client->source);
 	free(client->answer);
 	*client = (struct client){
@@ -148,6 +164,7 @@ static int client_answer(struct client *client)
 	FILE *out;
 	size_t len = client->len;
 
+	client->control->asking = client;
 	out = open_memstream(&client->answer, &client->answer_size);
 	if (!out)
 		return -ENOMEM;
@@ -160,6 +177,7 @@ static int client_answer(struct client *client)
 		write_error(out, "not text");
 	else
 		run_command(client->control, client->line, out);
+	drop_fds(client);
 	fputc('\n', out);
 	client->len = 0;
 	client->too_long = false;
@@ -190,6 +208,54 @@ static int client_flush(struct client *client)
 	return 0;
 }
 
+/* Keeps descriptors for the line; those beyond the limit are closed. */
+static void client_keep_fds(struct client *client, struct msghdr *msg)
+{
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg;
+	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		size_t num;
+
+		if (cmsg->cmsg_level != SOL_SOCKET ||
+		    cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		num = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < num; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
+			       sizeof(fd));
+			if (client->num_fds < CONTROL_FDS_MAX)
+				client->fds[client->num_fds++] = fd;
+			else
+				close_fd(fd);
+		}
+	}
+}
+
+/* Takes @take bytes, which are there, and what comes with them. 0 or -errno. */
+static int client_receive(struct client *client, char *bytes, size_t take)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))];
+	} space;
+	struct iovec iov = { .iov_base = bytes, .iov_len = take };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = space.bytes,
+		.msg_controllen = sizeof(space.bytes),
+	};
+	ssize_t n;
+
+	n = recvmsg(client->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return -errno;
+	client_keep_fds(client, &msg);
+	/* The kernel ends a read where descriptors begin. */
+	return n == (ssize_t)take ? 0 : -EIO;
+}
+
 /*
  * Reads up to the end of one line, and no further: more waits in the socket.
  * 1: a line is complete; 0: not yet; negative errno; -ESHUTDOWN: the end.
@@ -200,6 +266,7 @@ static int client_read(struct client *client)
 	const char *newline;
 	size_t take;
 	ssize_t n;
+	int r;
 
 	n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK);
 	if (n < 0)
@@ -208,9 +275,9 @@ static int client_read(struct client *client)
 		return client->len > 0 || client->too_long ? 1 : -ESHUTDOWN;
 	newline = memchr(bytes, '\n', (size_t)n);
 	take = newline ? (size_t)(newline - bytes) + 1 : (size_t)n;
-	n = recv(client->fd, bytes, take, MSG_DONTWAIT);
-	if (n != (ssize_t)take)
-		return -EIO;
+	r = client_receive(client, bytes, take);
+	if (r < 0)
+		return r;
 	if (newline)
 		take--;
 	if (client->too_long || take >= sizeof(client->line) - client->len) {

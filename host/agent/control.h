@@ -32,4 +32,13 @@ int control_new(sd_event *event, int listen_fd,
 		void *userdata, struct control **ret);
 void control_free(struct control *control);
 
+/* Descriptors that can come along with one line. */
+#define CONTROL_FDS_MAX 8
+
+/*
+ * For a verb: the descriptors that came with the line that it answers, which
+ * stay the control socket's until they are taken out (set to -EBADF).
+ */
+int *control_fds(struct control *control, size_t *ret_num);
+
 #endif

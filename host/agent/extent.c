@@ -14,6 +14,7 @@
 
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
+#include "host/agent/observe.h"
 #include "host/agent/probe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"

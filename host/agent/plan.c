@@ -199,7 +199,10 @@ static void commit(struct vm *vm, uint32_t extent, uint32_t flags)
 
 	e->flags = flags | LEDGER_NEW;
 	ledger_enter(vm->ledger, extent);
-	policy_inserted(vm->policy, extent);
+	if (flags & LEDGER_AHEAD)
+		policy_ahead(vm->policy, extent);
+	else
+		policy_inserted(vm->policy, extent);
 	e->flags &= ~(uint32_t)LEDGER_NEW;
 }
 

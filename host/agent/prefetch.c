@@ -23,7 +23,6 @@
 #include <string.h>
 
 #include "host/agent/endpoints.h"
-#include "host/agent/enforce.h"
 #include "host/agent/observe.h"
 #include "host/agent/plan.h"
 #include "host/agent/reclaim.h"

@@ -14,6 +14,7 @@
 
 #include "host/agent/extent.h"
 #include "host/agent/host_limits.h"
+#include "host/agent/observe.h"
 #include "host/agent/probe.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
@@ -149,6 +150,8 @@ static void count_end(struct vm *vm, const struct ledger_extent *e,
 		      enum reclaim_cause cause)
 {
 	PROBE3(evict, ledger_first(e) << vm_shift(vm), e->charge.bytes, cause);
+	if (cause != RECLAIM_OTHER)
+		observe_evicted(vm, e);
 	if (cause == RECLAIM_ROOM) {
 		ahead_count_evicted(vm, ledger_first(e), e->count);
 		vm->root->stats.evictions++;

@@ -147,8 +147,7 @@ static void write_record(const struct trace_record *r, FILE *out)
 
 void trace_write(const struct trace *t, size_t num, FILE *out)
 {
-	uint64_t have =
-		t->records ? min(t->total, (uint64_t)TRACE_RECORDS) : 0;
+	uint64_t have = t->records ? min(t->total, (uint64_t)TRACE_RECORDS) : 0;
 	uint64_t want = min(have, (uint64_t)num);
 
 	/* The oldest one's place may be taken by one that is on its way. */

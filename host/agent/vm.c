@@ -28,6 +28,7 @@
 #include "host/agent/layout.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
+#include "host/agent/observe.h"
 #include "host/agent/probe.h"
 #include "host/agent/reclaim.h"
 #include "host/agent/state.h"
@@ -468,6 +469,16 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 int vm_set_quota(struct vm *vm, uint64_t bytes)
 {
 	return vm_set_quota_within(vm, bytes, vm->config.enforce_usec);
+}
+
+void vm_set_strategy(struct vm *vm, uint8_t strategy)
+{
+	if (strategy == vm->config.strategy)
+		return;
+	vm->config.strategy = strategy;
+	mode_retry(vm);
+	vm->root->strategy_news++;
+	vm_notify_config(vm);
 }
 
 bool vm_work(struct vm *vm)

@@ -197,6 +197,13 @@ struct price;
 void vm_set_price(struct vm *vm, const struct price *price);
 
 /*
+ * Sets what becomes of mappings after their last use (VIRTIO_PVDMA_S_*). The
+ * guest is told; a device keeps what it was attached with until its driver is
+ * bound anew, but for the direct mapping, which begins or ends at once.
+ */
+void vm_set_strategy(struct vm *vm, uint8_t strategy);
+
+/*
  * Sets the quota. Lowering evicts what is idle at once; what is held is asked
  * of the guest, and after the configured deadline, or one of @usec, is taken or
  * waited for, as the configuration says. 0 or negative errno.

@@ -29,6 +29,9 @@
 
 #include "macros.h"
 
+/* Longest "NAME=value" of an event; what is longer is cut. */
+#define LOG_FIELD_MAX 512
+
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 enum log_target {
@@ -43,6 +46,9 @@ static struct {
 	int max_level;
 	char *vm_field; /* "PVDMA_VM=name" or NULL */
 	char last_error[LOG_MESSAGE_MAX];
+	/* Of the event that is being written; NULL: it is none. */
+	const char *event_id;
+	const struct log_field *event_fields;
 } log_state = {
 	.max_level = LOG_INFO,
 };
@@ -191,12 +197,34 @@ static struct iovec field_iov(char *field)
 	return (struct iovec){ .iov_base = field, .iov_len = strlen(field) };
 }
 
+/* What an event has beside its words; @texts is where it is put together. */
+static size_t event_iov(struct iovec *iov,
+			char texts[static LOG_FIELDS_MAX + 1][LOG_FIELD_MAX])
+{
+	const struct log_field *field = log_state.event_fields;
+	size_t n = 0;
+
+	if (!log_state.event_id)
+		return 0;
+	(void)snprintf(texts[n], LOG_FIELD_MAX, "MESSAGE_ID=%s",
+		       log_state.event_id);
+	iov[n] = field_iov(texts[n]);
+	n++;
+	for (; field->name && n <= LOG_FIELDS_MAX; field++, n++) {
+		(void)snprintf(texts[n], LOG_FIELD_MAX, "%s=%s", field->name,
+			       field->value);
+		iov[n] = field_iov(texts[n]);
+	}
+	return n;
+}
+
 static bool emit_journal(int level, const struct log_site *site,
 			 const char *msg)
 {
 	char message[LOG_MESSAGE_MAX + 16], priority[16];
 	char file[256], line[32], func[128];
-	struct iovec iov[6];
+	char texts[LOG_FIELDS_MAX + 1][LOG_FIELD_MAX];
+	struct iovec iov[6 + LOG_FIELDS_MAX + 1];
 	int n = 0;
 
 	(void)snprintf(message, sizeof(message), "MESSAGE=%s", msg);
@@ -211,6 +239,7 @@ static bool emit_journal(int level, const struct log_site *site,
 	iov[n++] = field_iov(func);
 	if (log_state.vm_field)
 		iov[n++] = field_iov(log_state.vm_field);
+	n += (int)event_iov(iov + n, texts);
 	return sd_journal_sendv(iov, n) >= 0;
 }
 
@@ -243,6 +272,25 @@ void log_write(int level, const struct log_site *site, const char *fmt, ...)
 	format_message(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	emit(level, site, msg);
+	errno = saved;
+}
+
+void log_write_event(int level, const struct log_site *site, const char *id,
+		     const struct log_field *fields, const char *fmt, ...)
+{
+	char msg[LOG_MESSAGE_MAX];
+	int saved = errno;
+	va_list ap;
+
+	if (!level_enabled(level))
+		return;
+	va_start(ap, fmt);
+	format_message(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	log_state.event_id = id;
+	log_state.event_fields = fields;
+	emit(level, site, msg);
+	log_state.event_id = NULL;
 	errno = saved;
 }
 

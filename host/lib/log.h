@@ -76,6 +76,15 @@ void log_reopen(void);
 int log_ratelimit_pass(struct log_ratelimit *rl, uint64_t now_usec,
 		       uint64_t *ret_suppressed);
 
+/* Fields of an event beside its words; values are text. */
+struct log_field {
+	const char *name; /* such as "PVDMA_DEVICE"; NULL ends a list */
+	const char *value;
+};
+
+/* Of one event, at most. */
+#define LOG_FIELDS_MAX 6
+
 /* The macros below are the interface; these are what they expand to. */
 void log_write(int level, const struct log_site *site, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -84,6 +93,10 @@ int log_write_errno(int level, int error, const struct log_site *site,
 void log_write_ratelimited(int level, struct log_ratelimit *rl,
 			   const struct log_site *site, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+void log_write_event(int level, const struct log_site *site, const char *id,
+		     const struct log_field *fields, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 
 #define LOG_SITE_ (&(const struct log_site){ __FILE__, __LINE__, __func__ })
 
@@ -103,6 +116,13 @@ void log_write_ratelimited(int level, struct log_ratelimit *rl,
 	log_write_errno(LOG_ERR, error, LOG_SITE_, __VA_ARGS__)
 #define log_warn_errno(error, ...) \
 	log_write_errno(LOG_WARNING, error, LOG_SITE_, __VA_ARGS__)
+/*
+ * Something that operators want to be told of: in the journal with @id as its
+ * MESSAGE_ID, under which the catalog explains it, and with @fields, a list that
+ * ends with an empty one.
+ */
+#define log_event(level, id, fields, ...) \
+	log_write_event(level, LOG_SITE_, id, fields, __VA_ARGS__)
 #define log_debug_errno(error, ...) \
 	log_write_errno(LOG_DEBUG, error, LOG_SITE_, __VA_ARGS__)
 

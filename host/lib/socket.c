@@ -159,8 +159,10 @@ static int move_in_place(const struct place *place, const char *path)
 		if (renameat2(place->dir, place->temporary, place->dir,
 			      place->name, RENAME_NOREPLACE) == 0)
 			return 0;
-		if (errno != EEXIST || i > 0 || !is_dead_socket(path))
+		if (errno != EEXIST)
 			return -errno;
+		if (i > 0 || !is_dead_socket(path))
+			return -EEXIST;
 		log_info("replacing the socket %s, which nobody serves any "
 			 "longer",
 			 path);

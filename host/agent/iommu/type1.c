@@ -310,6 +310,9 @@ int type1_add_group(struct iommu *iommu, int group_fd, const char *group_name)
 			group_name, group_name);
 		return -EPERM;
 	}
+	/* Another device of this group came before. */
+	if (status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET)
+		return 0;
 	if (ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &type1->fd) < 0)
 		return group_words(errno, group_name);
 	r = select_iommu(type1);

@@ -237,6 +237,11 @@ void vfio_user_free(struct vfio_user *server)
 	free(server);
 }
 
+bool vfio_user_is_connected(const struct vfio_user *server)
+{
+	return server->session;
+}
+
 void vfio_user_get_stats(const struct vfio_user *server,
 			 struct vfio_user_stats *ret)
 {

@@ -5,6 +5,7 @@
 #ifndef PVDMA_AGENT_VFIO_USER_H
 #define PVDMA_AGENT_VFIO_USER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -32,6 +33,8 @@ struct vfio_user_stats {
 int vfio_user_new(sd_event *event, int listen_fd, struct device *dev,
 		  struct vm *vm, uint32_t endpoint, struct vfio_user **ret);
 void vfio_user_free(struct vfio_user *server);
+/* True while a client is connected. */
+bool vfio_user_is_connected(const struct vfio_user *server);
 void vfio_user_get_stats(const struct vfio_user *server,
 			 struct vfio_user_stats *ret);
 
