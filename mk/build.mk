@@ -59,7 +59,7 @@ PVDMAD_MAIN := $(wildcard host/pvdmad/main.c)
 PVDMAD_SRC := $(filter-out host/pvdmad/main.c, $(sort $(wildcard host/pvdmad/*.c)))
 CTL_MAIN := $(wildcard host/pvdmactl/main.c)
 CTL_SRC := $(filter-out host/pvdmactl/main.c, $(sort $(wildcard host/pvdmactl/*.c)))
-PVDMAD_LIBS := -ljson-c
+PVDMAD_LIBS := -ljson-c -lm
 CTL_LIBS := -ljson-c -lxml2 -lvirt -lvirt-qemu
 
 SIM_MAIN := $(wildcard host/sim/main.c)
@@ -135,7 +135,8 @@ $(1)/bin/pvdmad: $$(call objects,$(1),$$(PVDMAD_MAIN)) \
 	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) $$(PVDMAD_LIBS)
 
 $(1)/bin/pvdmactl: $$(call objects,$(1),$$(CTL_MAIN)) \
-		$(1)/lib/libpvdma-ctl.a $(1)/lib/libpvdma-host.a
+		$(1)/lib/libpvdma-ctl.a $(1)/lib/libpvdma-pvdmad.a \
+		$(1)/lib/libpvdma-host.a
 	$$(say) LINK '$$@'
 	@mkdir -p $$(@D)
 	$$(Q)$$($(2)) $(3) $(4) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS) $$(CTL_LIBS)

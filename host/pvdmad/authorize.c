@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * authorize.c - who may call what: polkit's decisions
+ *
+ * Root may do everything, and so may the user that the service itself runs as,
+ * who is another only in tests. All others are polkit's to judge; where that
+ * does not run, they may do nothing.
+ *
+ * Owns: the calls that wait for polkit. Locks: none; one event loop.
+ */
+#include "authorize.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+
+/* Somebody may have to type a password. */
+#define POLKIT_USEC	   120000000
+#define POLKIT_INTERACTIVE 1
+
+struct pending {
+	sd_bus_message *call;
+	sd_bus_message_handler_t fn;
+	void *userdata;
+	const char *action;
+};
+
+/* True if the sender needs nobody's permission. */
+static bool is_trusted(sd_bus_message *m)
+{
+	_cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
+	uid_t uid;
+
+	return sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds) >= 0 &&
+	       sd_bus_creds_get_euid(creds, &uid) >= 0 &&
+	       (uid == 0 || uid == geteuid());
+}
+
+static void refuse(sd_bus_message *call, const char *action, const char *why)
+{
+	log_ratelimited(LOG_NOTICE, "%s refused to %s: %s", action,
+			sd_bus_message_get_sender(call), why);
+	(void)sd_bus_reply_method_errorf(call, SD_BUS_ERROR_ACCESS_DENIED,
+					 "not allowed (%s): %s", action, why);
+}
+
+static int run(sd_bus_message *call, sd_bus_message_handler_t fn,
+	       void *userdata)
+{
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = fn(call, userdata, &error);
+
+	if (sd_bus_error_is_set(&error))
+		return sd_bus_reply_method_error(call, &error);
+	if (r < 0)
+		return sd_bus_reply_method_errno(call, r, NULL);
+	return 0;
+}
+
+static int on_decision(sd_bus_message *m, void *userdata,
+		       sd_bus_error *ret_error)
+{
+	struct pending *pending = userdata;
+	const sd_bus_error *error = sd_bus_message_get_error(m);
+	int allowed = false, challenge = false;
+
+	(void)ret_error;
+	if (error)
+		refuse(pending->call, pending->action,
+		       "polkit cannot be asked; root may do it");
+	else if (sd_bus_message_enter_container(m, 'r', "bba{ss}") < 0 ||
+		 sd_bus_message_read(m, "bb", &allowed, &challenge) < 0)
+		refuse(pending->call, pending->action,
+		       "polkit's answer is not understood");
+	else if (allowed)
+		(void)run(pending->call, pending->fn, pending->userdata);
+	else
+		refuse(pending->call, pending->action,
+		       challenge ? "it takes the password of an administrator" :
+				   "polkit's rules say no");
+	return 0;
+}
+
+static void pending_free(void *userdata)
+{
+	struct pending *pending = userdata;
+
+	sd_bus_message_unref(pending->call);
+	free(pending);
+}
+
+static int ask(sd_bus_message *m, const struct pending *what, uint32_t flags)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *q = NULL;
+	sd_bus *bus = sd_bus_message_get_bus(m);
+	struct pending *pending = malloc(sizeof(*pending));
+	sd_bus_slot *slot = NULL;
+	int r;
+
+	if (!pending)
+		return -ENOMEM;
+	*pending = *what;
+	sd_bus_message_ref(pending->call);
+	r = sd_bus_message_new_method_call(
+		bus, &q, "org.freedesktop.PolicyKit1",
+		"/org/freedesktop/PolicyKit1/Authority",
+		"org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
+	if (r >= 0)
+		r = sd_bus_message_append(q, "(sa{sv})sa{ss}us",
+					  "system-bus-name", 1, "name", "s",
+					  sd_bus_message_get_sender(m),
+					  pending->action, 0, flags, "");
+	if (r >= 0)
+		r = sd_bus_call_async(bus, &slot, q, on_decision, pending,
+				      POLKIT_USEC);
+	if (r < 0) {
+		pending_free(pending);
+		return r;
+	}
+	/* The slot lives as long as the call, and takes the rest along. */
+	(void)sd_bus_slot_set_destroy_callback(slot, pending_free);
+	(void)sd_bus_slot_set_floating(slot, 1);
+	sd_bus_slot_unref(slot);
+	return 0;
+}
+
+int authorize(sd_bus_message *m, const char *action,
+	      sd_bus_message_handler_t fn, void *userdata,
+	      sd_bus_error *ret_error)
+{
+	const struct pending what = { m, fn, userdata, action };
+	int r;
+
+	if (is_trusted(m)) {
+		r = fn(m, userdata, ret_error);
+		return r < 0 ? r : 1;
+	}
+	r = ask(m, &what,
+		sd_bus_message_get_allow_interactive_authorization(m) > 0 ?
+			POLKIT_INTERACTIVE :
+			0);
+	return r < 0 ? r : 1;
+}

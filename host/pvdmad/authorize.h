@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * authorize.h - who may call what: polkit's decisions
+ */
+#ifndef PVDMA_PVDMAD_AUTHORIZE_H
+#define PVDMA_PVDMAD_AUTHORIZE_H
+
+#include <systemd/sd-bus.h>
+
+/* packaging/polkit/org.pvdma1.policy has them. */
+#define AUTHORIZE_INSPECT     "org.pvdma1.inspect"
+#define AUTHORIZE_MANAGE_VMS  "org.pvdma1.manage-vms"
+#define AUTHORIZE_MANAGE_HOST "org.pvdma1.manage-host"
+
+/*
+ * Runs @fn for the method call @m if its sender may do @action, now or when
+ * polkit has answered; a refusal is answered here. As a handler of sd-bus, @fn
+ * returns a negative errno or sets the error, which is sent to the caller. What
+ * it needs it finds by the message: objects may be gone by then. To be returned
+ * from a handler of sd-bus.
+ */
+int authorize(sd_bus_message *m, const char *action,
+	      sd_bus_message_handler_t fn, void *userdata,
+	      sd_bus_error *ret_error);
+
+#endif
