@@ -233,8 +233,8 @@ static bool has_qemu_elements(const struct domain_xml *domain)
 	xmlNode *node = xmlFirstElementChild(domain_root(domain));
 
 	for (; node; node = xmlNextElementSibling(node))
-		if (node->ns && strcmp((const char *)node->ns->href,
-				       DOMAIN_QEMU_NS) == 0)
+		if (node->ns &&
+		    strcmp((const char *)node->ns->href, DOMAIN_QEMU_NS) == 0)
 			return true;
 	return false;
 }

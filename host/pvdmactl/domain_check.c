@@ -34,8 +34,8 @@ static void check_type(struct check *c)
 	xmlNode *os = domain_path(root, "os", "type");
 	_cleanup_free_ char *type = xml_text_attribute(root, "type");
 	_cleanup_free_ char *arch = os ? xml_text_attribute(os, "arch") : NULL;
-	_cleanup_free_ char *machine =
-		os ? xml_text_attribute(os, "machine") : NULL;
+	_cleanup_free_ char *machine = os ? xml_text_attribute(os, "machine") :
+					    NULL;
 
 	/* libvirt's test driver runs nothing, and keeps what it is given */
 	if (type && strcmp(type, "test") == 0)
@@ -51,8 +51,9 @@ static void check_type(struct check *c)
 		log_err("%s: is a machine with %s; pvdma knows x86_64 only",
 			c->where, arch);
 	}
-	if (!machine || !(strstr(machine, "q35") || strcmp(machine, "pc") == 0 ||
-			  strncmp(machine, "pc-i440fx", 9) == 0)) {
+	if (!machine ||
+	    !(strstr(machine, "q35") || strcmp(machine, "pc") == 0 ||
+	      strncmp(machine, "pc-i440fx", 9) == 0)) {
 		c->bad = true;
 		log_err("%s: machine %s has no PCI bus that pvdma knows: "
 			"expected q35, or pc",

@@ -70,8 +70,8 @@ static int set_child(struct domain_xml *domain, const char *name,
 		return xml_text_set(&domain->xml, node, attribute, value);
 	if (asprintf(&element, "<%s %s='%s'/>", name, attribute, value) < 0)
 		return -ENOMEM;
-	return xml_text_insert_last(&domain->xml,
-				    domain_child(domain, BACKING), element);
+	return xml_text_insert_last(&domain->xml, domain_child(domain, BACKING),
+				    element);
 }
 
 int domain_memory_share(struct domain_xml *domain)

@@ -52,8 +52,8 @@ xmlNode *domain_vm_element(const struct domain_xml *domain)
 bool domain_attribute_is(const xmlNode *node, const char *name,
 			 const char *value)
 {
-	_cleanup_free_ char *have =
-		node ? xml_text_attribute(node, name) : NULL;
+	_cleanup_free_ char *have = node ? xml_text_attribute(node, name) :
+					   NULL;
 
 	return have && strcmp(have, value) == 0;
 }
@@ -240,7 +240,7 @@ static int make_vm(struct domain_xml *domain)
 		" xmlns:" METADATA_PREFIX "='" METADATA_NS "'/>\n"
 		"</metadata>";
 	static const char *const behind[] = { "description", "title", "genid",
-					      "uuid", "name", NULL };
+					      "uuid",	     "name",  NULL };
 	xmlNode *node = domain_child(domain, "metadata");
 	const char *before = "absent";
 	int r;
@@ -333,8 +333,7 @@ static int put_device(struct domain_xml *domain,
 	char text[PCI_ADDRESS_TEXT_MAX];
 
 	format_pci_address(address, text);
-	if (!name ||
-	    asprintf(&element, "<%s address='%s'/>", name, text) < 0)
+	if (!name || asprintf(&element, "<%s address='%s'/>", name, text) < 0)
 		return -ENOMEM;
 	for (node = xml_text_child(vm, "device", METADATA_NS); node;
 	     node = xml_text_next(node, "device", METADATA_NS))
@@ -358,8 +357,7 @@ int domain_before_note(struct domain_xml *domain, const char *what,
 	before = xml_text_child(vm, "before", METADATA_NS);
 	if (before)
 		return xml_text_set(&domain->xml, before, what, value);
-	if (!name ||
-	    asprintf(&element, "<%s %s='%s'/>", name, what, value) < 0)
+	if (!name || asprintf(&element, "<%s %s='%s'/>", name, what, value) < 0)
 		return -ENOMEM;
 	return xml_text_insert_last(&domain->xml, vm, element);
 }
@@ -436,8 +434,7 @@ static int restore_vm(struct domain_xml *domain)
 	int r = restore_settings(domain);
 	xmlNode *node;
 
-	node = xml_text_child(domain_vm_element(domain), "before",
-			      METADATA_NS);
+	node = xml_text_child(domain_vm_element(domain), "before", METADATA_NS);
 	if (r == 0 && node)
 		r = xml_text_remove(&domain->xml, node);
 	node = domain_vm_element(domain);
@@ -449,8 +446,7 @@ static int restore_vm(struct domain_xml *domain)
 /* Takes out the element pvdma:vm that attaching brought. */
 static int remove_vm(struct domain_xml *domain)
 {
-	_cleanup_free_ char *metadata =
-		domain_before_noted(domain, "metadata");
+	_cleanup_free_ char *metadata = domain_before_noted(domain, "metadata");
 	xmlNode *node = domain_vm_element(domain);
 	int r;
 
@@ -475,6 +471,17 @@ static int remove_device(struct domain_xml *domain,
 	return xml_text_remove(&domain->xml, node);
 }
 
+int domain_xml_unlist(struct domain_xml *domain,
+		      const struct pci_address *address)
+{
+	int r;
+
+	if (metadata_find_device(&domain->vm, address) < 0)
+		return 0;
+	r = remove_device(domain, address);
+	return r < 0 ? failed(domain, r) : read_again(domain);
+}
+
 int domain_xml_detach(struct domain_xml *domain,
 		      const struct pci_address *address)
 {
@@ -486,10 +493,7 @@ int domain_xml_detach(struct domain_xml *domain,
 		log_err("%s: has no device %s from pvdma", domain->where, text);
 		return -ENOENT;
 	}
-	r = remove_device(domain, address);
-	if (r < 0)
-		return failed(domain, r);
-	r = read_again(domain);
+	r = domain_xml_unlist(domain, address);
 	if (r < 0)
 		return r;
 	if (domain->vm.num_devices > 0) {

@@ -61,4 +61,11 @@ int domain_xml_attach(struct domain_xml *domain,
 int domain_xml_detach(struct domain_xml *domain,
 		      const struct pci_address *address);
 
+/*
+ * Takes the device out of the element pvdma:vm alone. 0, also if it is not in
+ * there, or a negative errno, logged.
+ */
+int domain_xml_unlist(struct domain_xml *domain,
+		      const struct pci_address *address);
+
 #endif

@@ -64,7 +64,7 @@ static bool is_duration(const char *value)
 static const struct setting {
 	const char *name, *value, *help;
 	enum metadata_type type;
-	const char *expected; /* for messages */
+	const char *expected;		  /* for messages */
 	bool (*valid)(const char *value); /* NULL: a number, or a word */
 	uint64_t min, max;
 	const char *const *words; /* NULL: a number */
@@ -88,10 +88,12 @@ static const struct setting {
 				METADATA_STRING,
 				"single-use, shared, deferred, on-demand, "
 				"persistent or direct-map",
-				.words = (const char *const[]){
-					"single-use", "shared", "deferred",
-					"on-demand", "persistent",
-					"direct-map", NULL } },
+				.words =
+					(const char *const[]){
+						"single-use", "shared",
+						"deferred", "on-demand",
+						"persistent", "direct-map",
+						NULL } },
 	[METADATA_GRANULE] = { "granule", "SIZE",
 			       "unit of tracking, 4K to 2M (4K)",
 			       METADATA_STRING, "a power of two from 4K to 2M",

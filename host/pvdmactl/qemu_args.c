@@ -77,8 +77,7 @@ static const char *find_option(const char *value, const char *key)
 		if (before == '"' && *behind == '"') {
 			behind += 1 + strspn(behind + 1, " \t");
 			if (*behind == ':')
-				return behind + 1 +
-				       strspn(behind + 1, " \t\"");
+				return behind + 1 + strspn(behind + 1, " \t\"");
 		}
 		at = behind;
 	}
@@ -177,8 +176,8 @@ static int put_devices(FILE *f, const char *name, const struct metadata *vm,
 		qemu_args_device_id(&vm->devices[i], id);
 		(void)fprintf(f, "-device\n");
 		if (bus == QEMU_BUS_PCIE) {
-			(void)snprintf(port, sizeof(port),
-				       QEMU_ARGS_PORT "%zu", i + 1);
+			(void)snprintf(port, sizeof(port), QEMU_ARGS_PORT "%zu",
+				       i + 1);
 			qemu_args_put_device(f, id, path, port, NULL);
 		} else {
 			int slot = take_slot(used);
@@ -196,9 +195,8 @@ static int put_devices(FILE *f, const char *name, const struct metadata *vm,
 int qemu_args_put(FILE *f, const char *name, const struct metadata *vm,
 		  enum qemu_bus bus, uint32_t used)
 {
-	size_t ports =
-		vm->num_devices +
-		(size_t)metadata_number(vm, METADATA_SPARE_PORTS, 1);
+	size_t ports = vm->num_devices +
+		       (size_t)metadata_number(vm, METADATA_SPARE_PORTS, 1);
 	int r;
 
 	/* the host bridge, and the chip set's slot */

@@ -17,8 +17,12 @@
 #define QEMU_ARGS_VHOST	 "pvdma-vhost"
 #define QEMU_ARGS_PORT	 "pvdma-port"
 
-/* Milliseconds: a late answer of the agent's must not cut the device off. */
-#define QEMU_ARGS_TIMEOUT 4000000000U
+/*
+ * Milliseconds: a late answer of the agent's must not cut the device off. QEMU
+ * reckons with an int: with more than INT_MAX it aborts at the first answer that
+ * it has to wait for.
+ */
+#define QEMU_ARGS_TIMEOUT 2000000000U
 
 #define QEMU_ARGS_PATH_MAX 128
 #define QEMU_ARGS_ID_MAX   40
@@ -30,7 +34,8 @@ enum qemu_bus {
 };
 
 /* Where /run/pvdma/vm/@name/vhost.sock is. */
-void qemu_args_vhost_path(const char *name, char buf[static QEMU_ARGS_PATH_MAX]);
+void qemu_args_vhost_path(const char *name,
+			  char buf[static QEMU_ARGS_PATH_MAX]);
 /* Where a device's socket is. */
 void qemu_args_device_path(const char *name, const struct pci_address *address,
 			   char buf[static QEMU_ARGS_PATH_MAX]);

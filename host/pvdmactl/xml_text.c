@@ -268,8 +268,7 @@ static xmlNode *first_such(xmlNode *node, const char *name, const char *ns)
 	return node;
 }
 
-xmlNode *xml_text_child(const xmlNode *parent, const char *name,
-			const char *ns)
+xmlNode *xml_text_child(const xmlNode *parent, const char *name, const char *ns)
 {
 	return parent ? first_such(parent->children, name, ns) : NULL;
 }

@@ -39,8 +39,7 @@ struct xml_text {
  * copied. 0, -EINVAL if it is not XML, -E2BIG, -ENOMEM; with the reason in
  * words in *@ret_why (never freed), which may be NULL.
  */
-int xml_text_init(struct xml_text *xml, const char *text,
-		  const char **ret_why);
+int xml_text_init(struct xml_text *xml, const char *text, const char **ret_why);
 void xml_text_done(struct xml_text *xml);
 
 /* Where @node, an element of the tree, stands. */

@@ -152,7 +152,7 @@ static void test_what_attach_writes(void **state)
 		"    <qemu:arg value='{\"driver\":\"vfio-user-pci\","
 		"\"id\":\"pvdma-0000-01-00.0\",\"bus\":\"pvdma-port1\","
 		"\"socket\":{\"type\":\"unix\",\"path\":\"/run/pvdma/vm/vm1/"
-		"0000:01:00.0.sock\"},\"x-msg-timeout\":4000000000}'/>\n"
+		"0000:01:00.0.sock\"},\"x-msg-timeout\":2000000000}'/>\n"
 		"  </qemu:commandline>\n"
 		"</domain>\n"));
 	free(text);
@@ -226,15 +226,23 @@ static void test_bad_settings(void **state)
 		enum metadata_key key;
 		const char *value;
 	} bad[] = {
-		{ METADATA_NAME, "a/b" },      { METADATA_NAME, ".a" },
-		{ METADATA_QUOTA, "many" },    { METADATA_WEIGHT, "0" },
-		{ METADATA_WEIGHT, "10001" },  { METADATA_STRATEGY, "lazy" },
-		{ METADATA_GRANULE, "3K" },    { METADATA_GRANULE, "4M" },
-		{ METADATA_FALLBACK, "yes" },  { METADATA_ENFORCE, "no" },
+		{ METADATA_NAME, "a/b" },
+		{ METADATA_NAME, ".a" },
+		{ METADATA_QUOTA, "many" },
+		{ METADATA_WEIGHT, "0" },
+		{ METADATA_WEIGHT, "10001" },
+		{ METADATA_STRATEGY, "lazy" },
+		{ METADATA_GRANULE, "3K" },
+		{ METADATA_GRANULE, "4M" },
+		{ METADATA_FALLBACK, "yes" },
+		{ METADATA_ENFORCE, "no" },
 		{ METADATA_ENFORCE_DEADLINE, "5" },
-		{ METADATA_QUEUES, "65" },     { METADATA_MAX_RANGES, "0" },
-		{ METADATA_AHEAD, "1" },       { METADATA_POLICY, "lru" },
-		{ METADATA_POLL, "-1" },       { METADATA_SPARE_PORTS, "17" },
+		{ METADATA_QUEUES, "65" },
+		{ METADATA_MAX_RANGES, "0" },
+		{ METADATA_AHEAD, "1" },
+		{ METADATA_POLICY, "lru" },
+		{ METADATA_POLL, "-1" },
+		{ METADATA_SPARE_PORTS, "17" },
 	};
 	struct metadata vm = { 0 };
 
@@ -297,7 +305,8 @@ static void test_refusals(void **state)
 	assert_refused("arch='x86_64'", "arch='aarch64'");
 	assert_refused("pc-q35-10.0", "microvm");
 	assert_refused(" machine='pc-q35-10.0'", "");
-	assert_refused("<vcpu", "<memoryBacking><locked/></memoryBacking><vcpu");
+	assert_refused("<vcpu",
+		       "<memoryBacking><locked/></memoryBacking><vcpu");
 	assert_refused("<vcpu", "<launchSecurity type='sev'/><vcpu");
 	assert_refused("<vcpu", "<cpu><numa><cell memAccess='private'/></numa>"
 				"</cpu><vcpu");

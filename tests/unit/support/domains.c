@@ -6,34 +6,34 @@
  */
 #include "domains.h"
 
-#define OS_Q35                                                         \
-	"  <os>\n"                                                     \
-	"    <type arch='x86_64' machine='pc-q35-10.0'>hvm</type>\n"   \
-	"    <boot dev='hd'/>\n"                                       \
-	"  </os>\n"                                                    \
-	"  <features>\n"                                               \
-	"    <acpi/>\n"                                                \
+#define OS_Q35                                                       \
+	"  <os>\n"                                                   \
+	"    <type arch='x86_64' machine='pc-q35-10.0'>hvm</type>\n" \
+	"    <boot dev='hd'/>\n"                                     \
+	"  </os>\n"                                                  \
+	"  <features>\n"                                             \
+	"    <acpi/>\n"                                              \
 	"  </features>\n"
-#define DEVICES                                                              \
-	"  <devices>\n"                                                      \
-	"    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n"             \
-	"    <disk type='file' device='disk'>\n"                             \
-	"      <source file='/var/lib/libvirt/images/vm1.qcow2'/>\n"         \
-	"      <target dev='vda' bus='virtio'/>\n"                           \
-	"      <address type='pci' domain='0x0000' bus='0x04' slot='0x00' "  \
-	"function='0x0'/>\n"                                                 \
-	"    </disk>\n"                                                      \
-	"    <controller type='pci' index='0' model='pcie-root'/>\n"         \
-	"    <controller type='pci' index='1' model='pcie-root-port'>\n"     \
-	"      <target chassis='1' port='0x10'/>\n"                          \
-	"      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' "  \
-	"function='0x0' multifunction='on'/>\n"                              \
-	"    </controller>\n"                                                \
-	"    <watchdog model='itco' action='reset'/>\n"                      \
-	"    <video>\n"                                                      \
-	"      <address type='pci' domain='0x0000' bus='0x00' slot='0x10' "  \
-	"function='0x0'/>\n"                                                 \
-	"    </video>\n"                                                     \
+#define DEVICES                                                             \
+	"  <devices>\n"                                                     \
+	"    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n"            \
+	"    <disk type='file' device='disk'>\n"                            \
+	"      <source file='/var/lib/libvirt/images/vm1.qcow2'/>\n"        \
+	"      <target dev='vda' bus='virtio'/>\n"                          \
+	"      <address type='pci' domain='0x0000' bus='0x04' slot='0x00' " \
+	"function='0x0'/>\n"                                                \
+	"    </disk>\n"                                                     \
+	"    <controller type='pci' index='0' model='pcie-root'/>\n"        \
+	"    <controller type='pci' index='1' model='pcie-root-port'>\n"    \
+	"      <target chassis='1' port='0x10'/>\n"                         \
+	"      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' " \
+	"function='0x0' multifunction='on'/>\n"                             \
+	"    </controller>\n"                                               \
+	"    <watchdog model='itco' action='reset'/>\n"                     \
+	"    <video>\n"                                                     \
+	"      <address type='pci' domain='0x0000' bus='0x00' slot='0x10' " \
+	"function='0x0'/>\n"                                                \
+	"    </video>\n"                                                    \
 	"  </devices>\n"
 
 const char domains_q35[] =
@@ -62,8 +62,7 @@ static const char numa[] =
 	"\t\t<source type=\"file\" />\n"
 	"\t\t<access mode='private'/>\n"
 	"\t\t<nosharepages/>\n"
-	"\t</memoryBacking>\n" OS_Q35
-	"\t<cpu mode='host-passthrough'>\n"
+	"\t</memoryBacking>\n" OS_Q35 "\t<cpu mode='host-passthrough'>\n"
 	"\t\t<numa>\n"
 	"\t\t\t<cell id='0' cpus='0' memory='2' unit='GiB' "
 	"memAccess='shared'/>\n"
@@ -84,8 +83,7 @@ static const char commandline[] =
 	"  <description><![CDATA[<not> an & element]]></description>\n"
 	"  <metadata/>\n"
 	"  <memory unit='KiB'>2097152</memory>\n"
-	"  <memoryBacking/>\n" OS_Q35 DEVICES
-	"  <qemu:commandline>\n"
+	"  <memoryBacking/>\n" OS_Q35 DEVICES "  <qemu:commandline>\n"
 	"    <qemu:arg value='-device'/>\n"
 	"    <qemu:arg value='ivshmem-plain,id=x-pvdma-y,addr=0x11'/>\n"
 	"    <qemu:arg value='-global'/>\n"

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bus.h - calls of the system service pvdmad, org.pvdma1 on the system bus
+ */
+#ifndef PVDMA_PVDMACTL_BUS_H
+#define PVDMA_PVDMACTL_BUS_H
+
+#include <stdint.h>
+
+#include <systemd/sd-bus.h>
+
+#include "metadata.h"
+
+/* The service's answers that callers handle by themselves. */
+enum ctl_bus_verdict {
+	CTL_BUS_NO_SUCH_VM = 1, /* there is no VM of that name */
+};
+
+/* The error's name by which the service says so. */
+#define CTL_BUS_ERROR_NO_SUCH_VM "org.pvdma1.Error.NoSuchVM"
+
+/*
+ * Connects to the system bus; a call takes at most @timeout_usec. 0 with *@ret
+ * for sd_bus_flush_close_unref(), or a negative errno, logged.
+ */
+int ctl_bus_open(uint64_t timeout_usec, sd_bus **ret);
+
+/*
+ * The calls. All return 0, or a negative errno, logged as "cannot do this: what
+ * the service says", or a verdict, which is not logged. Who gets a string
+ * frees it.
+ */
+/* @owner: USER[:GROUP] that QEMU runs as, or NULL: as the service thinks. */
+int ctl_bus_start_vm(sd_bus *bus, const char *name, const struct metadata *vm,
+		     const char *owner);
+int ctl_bus_stop_vm(sd_bus *bus, const char *name);
+/* starting, running, stopping, failed */
+int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state);
+/* *@ret_socket: where QEMU finds the device. */
+int ctl_bus_add_device(sd_bus *bus, const char *name, const char *address,
+		       char **ret_socket);
+int ctl_bus_remove_device(sd_bus *bus, const char *name, const char *address);
+
+#endif
