@@ -3,7 +3,7 @@
  * check.c - all that stands in the way of assigning a device
  *
  * Owns: the order in which an operator should hear of it: what is wrong with
- * the device, with the host, with the device's neighbours, with its use.
+ * the device, with its neighbours, with its use, and last what a modprobe mends.
  *
  * Invariant: it changes nothing.
  *
@@ -48,11 +48,11 @@ int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 	bool bound = pci_is_vfio_driver(dev->driver);
 	int r;
 
-	/* What is behind it uses it, too, and is not the point. */
-	if (dev->bridge)
-		return add_bridge(dev, problems);
-	r = group_check(sysfs, dev, with, with_count, problems);
+	if (r == 0)
+		r = group_check(sysfs, dev, with, with_count, problems);
 	if (r == 0 && !bound)
 		r = usage_check(sysfs, dev, problems);
+	if (r == 0 && !bound)
+		r = check_module(sysfs, problems);
 	return r;
 }
