@@ -60,7 +60,8 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 FUZZ_SUPPORT_SRC := $(sort $(wildcard tests/fuzz/support/*.c))
 FUZZ_BINS := $(patsubst %,$(BUILD)/fuzz/bin/fuzz_%,$(FUZZ_NAMES))
-FUZZ_LIBS = $(BUILD)/fuzz/lib/libpvdma-test.a $(BUILD)/fuzz/lib/libpvdma-sim.a \
+FUZZ_LIBS = $(BUILD)/fuzz/lib/libpvdma-test.a $(BUILD)/fuzz/lib/libpvdma-ctl.a \
+	$(BUILD)/fuzz/lib/libpvdma-sim.a \
 	$(BUILD)/fuzz/lib/libpvdma-agent.a $(BUILD)/fuzz/lib/libpvdma-host.a
 
 $(BUILD)/fuzz/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_SRC))
@@ -70,7 +71,7 @@ $(BUILD)/fuzz/lib/libpvdma-test.a: $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_S
 $(BUILD)/fuzz/bin/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS) -lm
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS) $(CTL_LIBS) -lm
 
 -include tests/fuzz/Makefile.inc
 

@@ -189,10 +189,14 @@ int ctl_bus_stop_vm(sd_bus *bus, const char *name)
 int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-	_cleanup_free_ char *path = vm_path(name);
-	int r = -ENOMEM;
+	_cleanup_(cleanup_message) sd_bus_message *reply = NULL;
+	const char *path;
+	int r = sd_bus_call_method(bus, SERVICE, MANAGER_PATH, MANAGER, "GetVM",
+				   &error, &reply, "s", name);
 
-	if (path)
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &path);
+	if (r >= 0)
 		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
 					       "State", &error, ret_state);
 	return r < 0 ? failed(r, &error, "ask for VM", name) : 0;

@@ -113,23 +113,25 @@ static int read_stdin(char **ret)
 	return 0;
 }
 
-static int prepare(const struct domain_xml *domain, sd_bus *bus)
+/* Whether the settings are such that a VM can have them. */
+static int check(const struct domain_xml *domain)
 {
-	const struct metadata *vm = domain_xml_metadata(domain);
-	const char *name = domain_xml_vm_name(domain);
-	int r;
-
-	if (!metadata_name_valid(name)) {
+	if (!metadata_name_valid(domain_xml_vm_name(domain))) {
 		log_err("%s: pvdma's VMs are called 1 to 64 of A-Z a-z 0-9 "
 			"_ . -, and no dot first: set name= of pvdma:vm in its "
 			"metadata",
 			domain_xml_where(domain));
 		return -EINVAL;
 	}
-	r = metadata_check(vm, domain_xml_where(domain));
-	if (r < 0)
-		return r;
-	return ctl_bus_start_vm(bus, name, vm, domain_xml_owner(domain));
+	return metadata_check(domain_xml_metadata(domain),
+			      domain_xml_where(domain));
+}
+
+static int prepare(const struct domain_xml *domain, sd_bus *bus)
+{
+	return ctl_bus_start_vm(bus, domain_xml_vm_name(domain),
+				domain_xml_metadata(domain),
+				domain_xml_owner(domain));
 }
 
 static int release(const struct domain_xml *domain, sd_bus *bus)
@@ -162,11 +164,12 @@ static int reconnect(const struct domain_xml *domain, sd_bus *bus)
 static const struct operation {
 	const char *name;
 	int (*run)(const struct domain_xml *domain, sd_bus *bus);
+	bool check;    /* the settings first */
 	bool may_fail; /* and libvirt heeds it */
 } operations[] = {
-	{ "prepare", prepare, true },
-	{ "release", release, true },
-	{ "reconnect", reconnect, false },
+	{ "prepare", prepare, true, true },
+	{ "release", release, false, true },
+	{ "reconnect", reconnect, false, false },
 };
 
 static const struct operation *find_operation(const char *name)
@@ -194,7 +197,10 @@ static int run_operation(const struct operation *operation,
 	if (r < 0 || !domain_xml_metadata(domain))
 		return r;
 	log_set_vm(domain_xml_vm_name(domain));
-	r = ctl_bus_open(seconds * 1000000ULL, &bus);
+	if (operation->check)
+		r = check(domain);
+	if (r == 0)
+		r = ctl_bus_open(seconds * 1000000ULL, &bus);
 	return r < 0 ? r : operation->run(domain, bus);
 }
 
