@@ -62,7 +62,10 @@ static int set_child(struct domain_xml *domain, const char *name,
 
 	if (node)
 		old = xml_text_attribute(node, attribute);
-	r = domain_before_note(domain, name, old ? old : "absent");
+	if (!old)
+		r = domain_before_note(domain, name, node ? "" : "absent");
+	else
+		r = domain_before_note(domain, name, old);
 	if (r < 0)
 		return r;
 	node = backing_child(domain, name);
@@ -98,7 +101,8 @@ static int restore_child(struct domain_xml *domain, const char *name,
 	if (!before || !domain_attribute_is(node, attribute, ours))
 		return 0;
 	if (strcmp(before, "absent") != 0)
-		return xml_text_set(&domain->xml, node, attribute, before);
+		return xml_text_set(&domain->xml, node, attribute,
+				    *before ? before : NULL);
 	return xml_text_remove(&domain->xml, node);
 }
 
