@@ -213,8 +213,8 @@ int domain_args_put(struct domain_xml *domain)
 		r = make_args(domain, &args);
 	if (r == 0)
 		r = note_place(domain);
-	if (r < 0)
-		return r;
+	if (r < 0 || !args)
+		return r < 0 ? r : -ENOMEM;
 	f = open_memstream(&text, &size);
 	if (!f)
 		return -ENOMEM;

@@ -79,38 +79,47 @@ static void limit_time(unsigned int seconds)
 	(void)alarm(seconds + ALARM_SECONDS);
 }
 
-/* All of stdin; allocated. 0 or a negative errno, logged. */
-static int read_stdin(char **ret)
+/* Makes room for more of the text. 0 or a negative errno. */
+static int make_room(char **text, size_t *room)
+{
+	size_t more = *room ? 2 * *room : 64 << 10;
+	char *p;
+
+	if (more > 2 * XML_TEXT_MAX)
+		return -E2BIG;
+	p = realloc(*text, more);
+	if (!p)
+		return -ENOMEM;
+	*text = p;
+	*room = more;
+	return 0;
+}
+
+/* All of stdin, allocated; NULL after an error, logged. */
+static char *read_stdin(void)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0, room = 0;
+	ssize_t n;
+	int r = 0;
 
-	for (;;) {
-		ssize_t n;
-
-		if (room - size < 2) {
-			char *more;
-
-			room = room ? 2 * room : 64 << 10;
-			more = room <= 2 * XML_TEXT_MAX ? realloc(text, room) :
-							  NULL;
-			if (!more)
-				return log_err_errno(E2BIG,
-						     "cannot read the XML");
-			text = more;
-		}
-		n = read(STDIN_FILENO, text + size, room - size - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return log_err_errno(errno, "cannot read the XML");
-		if (n == 0)
+	do {
+		if (room - size < 2)
+			r = make_room(&text, &room);
+		if (r < 0)
 			break;
-		size += (size_t)n;
+		n = read(STDIN_FILENO, text + size, room - size - 1);
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		if (n > 0)
+			size += (size_t)n;
+	} while (r == 0 && n != 0);
+	if (r < 0) {
+		log_err_errno(r, "cannot read the domain's XML");
+		return NULL;
 	}
 	text[size] = '\0';
-	*ret = steal_ptr(text);
-	return 0;
+	return steal_ptr(text);
 }
 
 /* Whether the settings are such that a VM can have them. */
@@ -185,11 +194,11 @@ static int run_operation(const struct operation *operation,
 {
 	_cleanup_(cleanup_domain) struct domain_xml *domain = NULL;
 	_cleanup_(cleanup_bus) sd_bus *bus = NULL;
-	_cleanup_free_ char *text = NULL;
-	int r = read_stdin(&text);
+	_cleanup_free_ char *text = read_stdin();
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!text)
+		return -EIO;
 	/* quick, and safe from whatever else the XML of others may have */
 	if (!strstr(text, METADATA_NS))
 		return 0;
