@@ -27,10 +27,39 @@
 
 DEFINE_CLEANUP(message, sd_bus_message *, sd_bus_message_unref);
 
+static const char *bus_address; /* NULL: the system's */
+
+void ctl_bus_use(const char *address)
+{
+	bus_address = address;
+}
+
+int ctl_bus_connect(sd_bus **ret)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	if (!bus_address)
+		return sd_bus_open_system(ret);
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_address(bus, bus_address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r < 0) {
+		sd_bus_unref(bus);
+		return r;
+	}
+	*ret = bus;
+	return 0;
+}
+
 int ctl_bus_open(uint64_t timeout_usec, sd_bus **ret)
 {
 	sd_bus *bus = NULL;
-	int r = sd_bus_open_system(&bus);
+	int r = ctl_bus_connect(&bus);
 
 	if (r >= 0)
 		r = sd_bus_set_method_call_timeout(bus, timeout_usec);
@@ -50,9 +79,8 @@ static bool is_any(const sd_bus_error *error, const char *const *names)
 	return false;
 }
 
-/* Says what went wrong. Returns a negative errno or a verdict. */
-static int failed(int r, const sd_bus_error *error, const char *what,
-		  const char *name)
+int ctl_bus_failed(int r, const sd_bus_error *error, const char *what,
+		   const char *name)
 {
 	static const char *const not_running[] = {
 		SD_BUS_ERROR_SERVICE_UNKNOWN,
@@ -70,19 +98,24 @@ static int failed(int r, const sd_bus_error *error, const char *what,
 		NULL,
 	};
 
+	const char *gap = *name ? " " : "";
+
 	if (is_any(error, unknown))
 		return CTL_BUS_NO_SUCH_VM;
-	if (is_any(error, not_running))
-		log_err("cannot %s %s: pvdmad does not run: systemctl start "
+	if (is_any(error, not_running)) {
+		log_err("cannot %s%s%s: pvdmad does not run: systemctl start "
 			"pvdmad",
-			what, name);
-	else if (r == -ETIMEDOUT || is_any(error, late))
-		log_err("cannot %s %s: pvdmad gave no answer in time: see "
+			what, gap, name);
+		return -EHOSTUNREACH;
+	}
+	if (r == -ETIMEDOUT || is_any(error, late)) {
+		log_err("cannot %s%s%s: pvdmad gave no answer in time: see "
 			"journalctl -u pvdmad",
-			what, name);
-	else
-		log_err("cannot %s %s: %s", what, name,
-			error->message ? error->message : strerror(-r));
+			what, gap, name);
+		return -ETIMEDOUT;
+	}
+	log_err("cannot %s%s%s: %s", what, gap, name,
+		error->message ? error->message : strerror(-r));
 	return r < 0 ? r : -EIO;
 }
 
@@ -174,7 +207,7 @@ int ctl_bus_start_vm(sd_bus *bus, const char *name, const struct metadata *vm,
 		r = append_settings(m, vm, owner);
 	if (r >= 0)
 		r = sd_bus_call(bus, m, 0, &error, NULL);
-	return r < 0 ? failed(r, &error, "start VM", name) : 0;
+	return r < 0 ? ctl_bus_failed(r, &error, "start VM", name) : 0;
 }
 
 int ctl_bus_stop_vm(sd_bus *bus, const char *name)
@@ -183,7 +216,7 @@ int ctl_bus_stop_vm(sd_bus *bus, const char *name)
 	int r = sd_bus_call_method(bus, SERVICE, MANAGER_PATH, MANAGER,
 				   "StopVM", &error, NULL, "s", name);
 
-	return r < 0 ? failed(r, &error, "stop VM", name) : 0;
+	return r < 0 ? ctl_bus_failed(r, &error, "stop VM", name) : 0;
 }
 
 int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
@@ -199,7 +232,7 @@ int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
 	if (r >= 0)
 		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
 					       "State", &error, ret_state);
-	return r < 0 ? failed(r, &error, "ask for VM", name) : 0;
+	return r < 0 ? ctl_bus_failed(r, &error, "ask for VM", name) : 0;
 }
 
 int ctl_bus_add_device(sd_bus *bus, const char *name, const char *address,
@@ -218,7 +251,7 @@ int ctl_bus_add_device(sd_bus *bus, const char *name, const char *address,
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "s", &socket);
 	if (r < 0)
-		return failed(r, &error, "add device", address);
+		return ctl_bus_failed(r, &error, "add device", address);
 	*ret_socket = strdup(socket);
 	return *ret_socket ? 0 : log_err_errno(ENOMEM, "cannot add a device");
 }
@@ -233,5 +266,5 @@ int ctl_bus_remove_device(sd_bus *bus, const char *name, const char *address)
 		r = sd_bus_call_method(bus, SERVICE, path, VM_INTERFACE,
 				       "RemoveDevice", &error, NULL, "s",
 				       address);
-	return r < 0 ? failed(r, &error, "remove device", address) : 0;
+	return r < 0 ? ctl_bus_failed(r, &error, "remove device", address) : 0;
 }

@@ -20,6 +20,26 @@ enum ctl_bus_verdict {
 #define CTL_BUS_ERROR_NO_SUCH_VM "org.pvdma1.Error.NoSuchVM"
 
 /*
+ * The bus at @address, which stays the caller's, instead of the system's: for
+ * tests.
+ */
+void ctl_bus_use(const char *address);
+
+/*
+ * Connects to the bus. 0 with *@ret for sd_bus_flush_close_unref(), or a
+ * negative errno, not logged.
+ */
+int ctl_bus_connect(sd_bus **ret);
+
+/*
+ * Says that what was asked of the service, @what with @name, failed by @r and
+ * @error. Returns a negative errno, or a verdict, which is not logged: -EACCES
+ * is a refusal, -EHOSTUNREACH that it does not run, -ETIMEDOUT that it is late.
+ */
+int ctl_bus_failed(int r, const sd_bus_error *error, const char *what,
+		   const char *name);
+
+/*
  * Connects to the system bus; a call takes at most @timeout_usec. 0 with *@ret
  * for sd_bus_flush_close_unref(), or a negative errno, logged.
  */

@@ -17,6 +17,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/macros.h"
+#include "pvdmactl/bus.h"
 
 #define SERVICE	  "org.pvdma1"
 #define OBJECT	  "/org/pvdma1"
@@ -160,7 +161,7 @@ void doctor_service(struct doctor *d, const char *name)
 			      "services of another root are not asked");
 		return;
 	}
-	r = sd_bus_open_system(&bus);
+	r = ctl_bus_connect(&bus);
 	if (r < 0) {
 		doctor_report(d, name, DOCTOR_ERROR,
 			      "systemctl start dbus.socket",
