@@ -285,5 +285,7 @@ int top_run(struct ctl *ctl, const struct verb_args *args)
 	screen_enter(&screen);
 	r = loop(ctl, &screen, once, usec);
 	screen_leave(&screen);
+	if (r != 0 && screen.live)
+		log_err("%s", log_last_error()); /* it went with the screen */
 	return r;
 }
