@@ -28,7 +28,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_SUPPORT_SRC := $(sort $(wildcard tests/unit/support/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/asan/unit/%,$(UNIT_SRC))
 UNIT_LIBS = $(BUILD)/asan/lib/libpvdma-test.a $(BUILD)/asan/lib/libpvdma-ctl.a \
-	$(BUILD)/asan/lib/libpvdma-pvdmad.a $(BUILD)/asan/lib/libpvdma-sim.a \
+	$(BUILD)/asan/lib/libpvdma-sim.a $(BUILD)/asan/lib/libpvdma-pvdmad.a \
 	$(BUILD)/asan/lib/libpvdma-agent.a $(BUILD)/asan/lib/libpvdma-host.a
 
 $(BUILD)/asan/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/asan,$(UNIT_SUPPORT_SRC))

@@ -19,15 +19,17 @@
 #include "host/lib/parse.h"
 #include "host/sim/guest.h"
 
-#define REPORT_DEFAULT "build/sim/report.json"
+#define VMS_DEFAULT    1000u
+#define BUDGET_DEFAULT 25u /* percent */
+#define ROUNDS_DEFAULT 200u
 
 static const unsigned int quotas_default[] = { 10, 25, 50, 100 };
 
 static int set_verb(struct cli *cli, enum cli_verb verb)
 {
 	if (cli->verb != CLI_NONE && cli->verb != verb) {
-		log_err("one of --bench, --need, --info, --dump and --import "
-			"at a time");
+		log_err("one of --bench, --host, --need, --info, --dump and "
+			"--import at a time");
 		return -EINVAL;
 	}
 	cli->verb = verb;
@@ -44,6 +46,12 @@ static int verb_need(struct cli *cli, char *value)
 {
 	(void)value;
 	return set_verb(cli, CLI_NEED);
+}
+
+static int verb_host(struct cli *cli, char *value)
+{
+	(void)value;
+	return set_verb(cli, CLI_HOST);
 }
 
 static int verb_info(struct cli *cli, char *value)
@@ -233,6 +241,59 @@ static int set_workload(struct cli *cli, char *value)
 	return 0;
 }
 
+static int get_count(const char *option, const char *value, uint64_t least,
+		     uint64_t most, unsigned int *ret)
+{
+	uint64_t n;
+	int r = parse_uint(value, least, most, &n);
+
+	if (r) {
+		log_err("--%s: '%s' %s", option, value, parse_strerror(r));
+		return -EINVAL;
+	}
+	*ret = (unsigned int)n;
+	return 0;
+}
+
+static int set_vms(struct cli *cli, char *value)
+{
+	return get_count("vms", value, 1, HOST_VMS_MAX, &cli->host.vms);
+}
+
+static int set_rounds(struct cli *cli, char *value)
+{
+	return get_count("rounds", value, HOST_ROUNDS_MIN, 100000,
+			 &cli->host.rounds);
+}
+
+static int set_seed(struct cli *cli, char *value)
+{
+	int r = parse_uint(value, 0, UINT64_MAX, &cli->host.seed);
+
+	if (r)
+		log_err("--seed: '%s' %s", value, parse_strerror(r));
+	return r ? -EINVAL : 0;
+}
+
+/* "64G", or "25%" of all working sets */
+static int set_budget(struct cli *cli, char *value)
+{
+	size_t len = strlen(value);
+
+	if (len > 0 && value[len - 1] == '%') {
+		value[len - 1] = '\0';
+		cli->host.budget = 0;
+		return get_count("budget", value, 1, 1000,
+				 &cli->host.budget_pct);
+	}
+	if (!parse_size(value, &cli->host.budget) && cli->host.budget > 0)
+		return 0;
+	log_err("--budget: '%s' is neither a size, such as 64G, nor a share of "
+		"all working sets, such as 25%%",
+		value);
+	return -EINVAL;
+}
+
 static int set_memory(struct cli *cli, char *value)
 {
 	int r = parse_size(value, &cli->import.memory);
@@ -275,6 +336,8 @@ static const struct cli_option {
 } cli_options[] = {
 	{ "bench", NULL, verb_bench,
 	  "replay traces under several quotas and compare" },
+	{ "host", NULL, verb_host,
+	  "divide one budget among many VMs that run these traces" },
 	{ "need", NULL, verb_need, "say how much quota a workload needs" },
 	{ "info", NULL, verb_info, "say what traces contain" },
 	{ "dump", NULL, verb_dump, "print a trace, event by event" },
@@ -283,7 +346,12 @@ static const struct cli_option {
 	{ "quotas", "PCT,...", set_quotas,
 	  "of the working set (10,25,50,100)" },
 	{ "report", "FILE", set_report,
-	  "where --bench writes its JSON (" REPORT_DEFAULT ")" },
+	  "where --bench and --host write their JSON" },
+	{ "vms", "N", set_vms, "of --host (1000)" },
+	{ "budget", "SIZE|PCT%", set_budget,
+	  "of --host: bytes, or of all working sets (25%)" },
+	{ "rounds", "N", set_rounds, "of --host (200)" },
+	{ "seed", "N", set_seed, "of --host: other VMs (1)" },
 	{ "json", NULL, set_json, "print JSON instead of a table" },
 	{ "markdown", NULL, set_markdown, "print a table for documents" },
 	{ "plot", "FILE", set_plot, "draw the curves of --bench as SVG" },
@@ -314,6 +382,7 @@ static int show_help(struct cli *cli, char *value)
 	(void)value;
 	puts("pvdma-sim - what a quota does to a guest's DMA mappings\n\n"
 	     "  pvdma-sim --bench TRACE...\n"
+	     "  pvdma-sim --host TRACE...\n"
 	     "  pvdma-sim --need TRACE...\n"
 	     "  pvdma-sim --info TRACE...\n"
 	     "  pvdma-sim --dump TRACE\n"
@@ -335,8 +404,8 @@ static int judge(const struct cli *cli)
 	if (cli->verb == CLI_EXIT)
 		return 0;
 	if (cli->verb == CLI_NONE)
-		log_err("one of --bench, --need, --info, --dump and --import "
-			"is needed; --help says more");
+		log_err("one of --bench, --host, --need, --info, --dump and "
+			"--import is needed; --help says more");
 	else if (!cli->n_files)
 		log_err("a file is missing; --help says more");
 	else if ((cli->verb == CLI_IMPORT || cli->verb == CLI_DUMP) &&
@@ -378,8 +447,13 @@ int cli_parse(int argc, char **argv, struct cli *ret)
 	int r;
 
 	*ret = (struct cli){
-		.report = REPORT_DEFAULT,
 		.cost = cost_default,
+		.host = {
+			.vms = VMS_DEFAULT,
+			.budget_pct = BUDGET_DEFAULT,
+			.rounds = ROUNDS_DEFAULT,
+			.seed = 1,
+		},
 		.bench = {
 			.policy_shift = 12,
 			.n_quotas = ARRAY_SIZE(quotas_default),

@@ -10,6 +10,7 @@
 
 #include "host/sim/bench.h"
 #include "host/sim/cost.h"
+#include "host/sim/host.h"
 #include "host/sim/import.h"
 
 enum cli_verb {
@@ -18,6 +19,7 @@ enum cli_verb {
 	CLI_IMPORT,
 	CLI_BENCH,
 	CLI_NEED,
+	CLI_HOST,
 	CLI_INFO,
 	CLI_DUMP,
 };
@@ -27,11 +29,12 @@ struct cli {
 	char **files;
 	unsigned int n_files;
 	const char *output;
-	const char *report;
+	const char *report; /* NULL: the verb's default */
 	const char *plot;
 	bool json, markdown, strict;
 	struct cost_model cost;
 	struct bench_options bench;
+	struct host_options host;
 	struct import_options import;
 	struct import_device devices[TRACE_DEVICES_MAX];
 };

@@ -24,6 +24,9 @@
 
 #define EXIT_USAGE 2
 
+#define REPORT_BENCH "build/sim/report.json"
+#define REPORT_HOST  "build/sim/host.json"
+
 DEFINE_CLEANUP(trace, struct trace *, trace_free);
 
 /* "dir/name.pvt": "name", in memory of its own. */
@@ -274,28 +277,48 @@ static void make_parents(const char *path)
 	}
 }
 
+/* Opens @path for writing, with the folders above it. NULL: it was logged. */
+static FILE *open_report(const char *path)
+{
+	FILE *out;
+
+	make_parents(path);
+	out = fopen(path, "we");
+	if (!out)
+		(void)log_err_errno(errno, "cannot write %s", path);
+	return out;
+}
+
+static int close_report(FILE *out, const char *path)
+{
+	if (ferror(out) | fclose(out))
+		return log_err_errno(EIO, "cannot write %s", path);
+	return 0;
+}
+
 static int write_files(const struct cli *cli, const struct bench_trace *traces)
 {
 	unsigned int n = cli->n_files;
+	int r = 0;
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && r == 0; i++) {
 		const char *path = i ? cli->plot : cli->report;
 		FILE *out;
 
 		if (!path)
+			path = i ? NULL : REPORT_BENCH;
+		if (!path)
 			continue;
-		make_parents(path);
-		out = fopen(path, "we");
+		out = open_report(path);
 		if (!out)
-			return log_err_errno(errno, "cannot write %s", path);
+			return -EIO;
 		if (i)
 			bench_print_svg(out, traces, n);
 		else
 			bench_print_json(out, traces, n, &cli->bench);
-		if (ferror(out) | fclose(out))
-			return log_err_errno(EIO, "cannot write %s", path);
+		r = close_report(out, path);
 	}
-	return 0;
+	return r;
 }
 
 static int run_bench(const struct cli *cli)
@@ -328,6 +351,57 @@ static int run_bench(const struct cli *cli)
 	return r;
 }
 
+/* --- host --- */
+
+static int load_profile(const struct cli *cli, const char *path,
+			struct progress *progress, struct profile *ret)
+{
+	_cleanup_(cleanup_trace) struct trace *trace = NULL;
+	int r = load(path, &trace);
+
+	if (r)
+		return r;
+	progress->what = path;
+	r = profile_make(trace, &cli->bench.engine, &cli->cost, progress_step,
+			 progress, ret);
+	return r ? complain(r, path) : 0;
+}
+
+static int print_host(const struct cli *cli, const struct host_result *result)
+{
+	const char *path = cli->report ? cli->report : REPORT_HOST;
+	FILE *out;
+
+	if (cli->json)
+		host_print_json(stdout, result);
+	else
+		host_print_table(stdout, result);
+	out = open_report(path);
+	if (!out)
+		return -EIO;
+	host_print_json(out, result);
+	return close_report(out, path);
+}
+
+static int run_host(const struct cli *cli)
+{
+	unsigned int n = cli->n_files;
+	_cleanup_free_ struct profile *profiles = calloc(n, sizeof(*profiles));
+	struct host_result result;
+	struct progress progress;
+	int r = profiles ? 0 : -ENOMEM;
+
+	progress_start(&progress, n * PROFILE_RUNS + cli->host.rounds);
+	for (unsigned int i = 0; i < n && !r; i++)
+		r = load_profile(cli, cli->files[i], &progress, &profiles[i]);
+	progress.what = "rounds";
+	if (!r)
+		r = host_run(profiles, n, &cli->host, progress_step, &progress,
+			     &result);
+	progress_end(&progress);
+	return r ? r : print_host(cli, &result);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli;
@@ -343,6 +417,9 @@ int main(int argc, char **argv)
 		break;
 	case CLI_BENCH:
 		r = run_bench(&cli);
+		break;
+	case CLI_HOST:
+		r = run_host(&cli);
 		break;
 	case CLI_NEED:
 		r = run_need(&cli);
