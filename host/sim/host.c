@@ -188,14 +188,14 @@ static void make_vm(struct host *host, struct host_vm *vm,
 		    const struct profile *profiles, unsigned int n)
 {
 	static const uint32_t weights[] = { 50, 100, 100, 200 };
-	const double n_weights = (double)ARRAY_SIZE(weights);
+	const size_t n_weights = ARRAY_SIZE(weights);
 	double size;
 
 	*vm = (struct host_vm){
 		.profile = &profiles[(unsigned int)(chance(host) * n)],
 		.scale = exp2(chance(host) * 3),
 		.rate = exp2(chance(host) * 4 - 2),
-		.weight = weights[(unsigned int)(chance(host) * n_weights)],
+		.weight = weights[(size_t)(chance(host) * (double)n_weights)],
 		.busy = chance(host) < HOST_WORKS / (HOST_WORKS + HOST_IDLES),
 	};
 	size = (double)vm->profile->working_set * vm->scale;
