@@ -24,15 +24,18 @@ def _together(*jobs: "object") -> None:
             future.result()
 
 
-def _prepare(l1_kernels: list[str], guest_kernels: list[str], compilers: bool = False) -> None:
+def _prepare(l1_kernels: list[str], guest_kernels: list[str], l1_roots: list[str],
+             compilers: bool = False) -> None:
     """Build what a run needs, the slow downloads side by side."""
     CACHE.mkdir(parents=True, exist_ok=True)
     versions = sorted(set(l1_kernels + guest_kernels))
-    jobs = [roots.root, images.disk, *[lambda v=v: kernels.kernel(v) for v in versions]]
+    jobs = [roots.root, images.disk, *[images.L1_ROOTS[name] for name in l1_roots],
+            *[lambda v=v: kernels.kernel(v) for v in versions]]
     if compilers:
         jobs += [roots.dev, *[lambda v=v: kernels.headers(v) for v in guest_kernels]]
     _together(*jobs)
-    _together(images.l1_image, *[lambda v=v: images.l1_boot(v) for v in l1_kernels],
+    _together(*[lambda n=n: images.l1_image(n) for n in l1_roots],
+              *[lambda v=v: images.l1_boot(v) for v in l1_kernels],
               *[lambda v=v: images.guest(v) for v in guest_kernels])
 
 
@@ -43,7 +46,8 @@ def cmd_build(options: argparse.Namespace) -> int:
         cache.clean()
     every = options.all
     _prepare(list(L1_KERNELS) if every else [options.l1_kernel],
-             list(KERNELS) if every else options.guest_kernel, not options.no_compilers)
+             list(KERNELS) if every else options.guest_kernel,
+             list(images.L1_ROOTS) if every else [options.l1_root], not options.no_compilers)
     cache.prune()
     return 0
 
@@ -62,8 +66,9 @@ def _run_options(options: argparse.Namespace) -> l0.Options:
     if "," in str(artifacts) or "," in str(TOP):
         raise BedError("QEMU takes no path with a comma: " + str(artifacts))
     return l0.Options(
-        l1_kernel=options.l1_kernel, guest_kernels=options.guest_kernel, l1_init=options.l1_init,
-        device=options.device, guest_mem=options.guest_mem, cpus=options.cpus,
+        l1_kernel=options.l1_kernel, guest_kernels=options.guest_kernel,
+        l1_init="systemd" if options.l1_root == "operator" else options.l1_init,
+        l1_root=options.l1_root, device=options.device, guest_mem=options.guest_mem, cpus=options.cpus,
         l1_mem=options.l1_mem, timeout=options.timeout, artifacts=artifacts,
         env=pairs["env"], qemu_arg=[word for text in options.qemu_arg for word in text.split()],
         service=pairs["service"], script=None)
@@ -77,7 +82,7 @@ def cmd_run(options: argparse.Namespace) -> int:
     run = _run_options(options)
     run.script = options.script
     run.args = options.args
-    _prepare([options.l1_kernel], options.guest_kernel)
+    _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
     cache.prune()
     with slots.slot():
         return l0.Run(run).run()
@@ -88,7 +93,7 @@ def cmd_shell(options: argparse.Namespace) -> int:
     require_packages()
     run = _run_options(options)
     run.shell = options.place
-    _prepare([options.l1_kernel], options.guest_kernel)
+    _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
     print(f"bed: the console is L1's ({options.place}); Ctrl-a x ends it, Ctrl-a h helps",
           file=sys.stderr)
     with slots.slot():
@@ -131,6 +136,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--guest-kernel", choices=list(KERNELS), action="append",
         help="kernels that guests may use; the first is the default (repeatable)")
     add("--l1-init", choices=("minimal", "systemd"), default="minimal")
+    add("--l1-root", choices=list(images.L1_ROOTS), default="minimal",
+        help="operator: with dpkg, apt, polkit, AppArmor and libvirt; implies --l1-init systemd")
     add("--device", action="append", default=[], metavar="STRING",
         help="a QEMU PCI device for guests, instead of the default set (repeatable)")
     add("--guest-mem", default="1G", metavar="SIZE", help="default memory of guests")
@@ -153,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     build = verbs.add_parser("build", help="build what is missing in the cache")
     build.add_argument("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
     build.add_argument("--guest-kernel", choices=list(KERNELS), action="append")
-    build.add_argument("--all", action="store_true", help="every kernel")
+    build.add_argument("--l1-root", choices=list(images.L1_ROOTS), default="minimal")
+    build.add_argument("--all", action="store_true", help="every kernel, every root")
     build.add_argument("--no-compilers", action="store_true", help="only what running needs")
     build.add_argument("--refresh", action="store_true", help="forget what is there, fetch anew")
     build.set_defaults(function=cmd_build)

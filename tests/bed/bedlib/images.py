@@ -3,6 +3,7 @@
 and the disk.
 
 l1-image    an ext4 file system of the root tree, read-only in use
+l1-image-operator   the same of the operator's tree
 l1-boot-V   vmlinux and initrd of L1 (first stage plus L1's modules)
 guest-V     vmlinux and initrd of a guest: busybox and modules, but no init;
             L1 appends the init and the files of each start as a second archive;
@@ -17,17 +18,19 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bedlib import bootdisk, cache, cpio, kernels, roots
+from bedlib import cache, cpio, kernels, operator, roots
 from bedlib.config import BED, BedError, read_modules, tool
 
 DISK_BYTES = 256 << 20
 SECTOR = 512
 SUM_MIB = (1, 8, 16, 32, 64, 128, 256)
+# What --l1-root names.
+L1_ROOTS = {"minimal": roots.root, "operator": operator.root}
 
 
-def l1_image() -> Path:
-    """The file l1.ext4."""
-    tree = roots.root()
+def l1_image(name: str = "minimal") -> Path:
+    """The file l1.ext4 of one of L1_ROOTS."""
+    tree = L1_ROOTS[name]()
 
     def build(into: Path) -> None:
         image = into / "l1.ext4"
@@ -42,7 +45,8 @@ def l1_image() -> Path:
         if done.returncode:
             raise BedError(f"mkfs.ext4 failed: {done.stderr}")
 
-    return cache.artifact("l1-image", cache.key_of(tree.parent.name, Path(__file__)), build) / "l1.ext4"
+    artifact = "l1-image" if name == "minimal" else f"l1-image-{name}"
+    return cache.artifact(artifact, cache.key_of(tree.parent.name, Path(__file__)), build) / "l1.ext4"
 
 
 def _add_busybox(archive: cpio.Cpio) -> None:

@@ -57,6 +57,7 @@ class Options:
     l1_kernel: str
     guest_kernels: list[str]
     l1_init: str
+    l1_root: str
     device: list[str]
     guest_mem: str
     cpus: int
@@ -151,6 +152,7 @@ class Run:
             "BED_GUEST_MEM": options.guest_mem,
             "BED_L1_KERNEL": options.l1_kernel,
             "BED_L1_INIT": options.l1_init,
+            "BED_L1_ROOT": options.l1_root,
             "BED_SECONDS": str(max(options.timeout - GRACE_SECONDS, 10)),
             "BED_SHELL": options.shell,
         }
@@ -173,7 +175,9 @@ class Run:
         append = ("console=ttyS0 loglevel=4 panic=-1 intel_iommu=on mitigations=off tsc=reliable "
                   "no_timer_check random.trust_cpu=on systemd.show_status=0 "
                   "systemd.log_target=journal systemd.unified_cgroup_hierarchy=1 "
-                  f"audit=0 net.ifnames=0 bed.init={init} bed.guests={','.join(options.guest_kernels)}")
+                  f"net.ifnames=0 bed.init={init} bed.guests={','.join(options.guest_kernels)}")
+        if options.l1_root == "minimal":
+            append += " audit=0"  # nobody there whom AppArmor might deny something
         argv = roots.loader(root, "usr/bin/qemu-system-x86_64")
         for path in ("qemu", "seabios", "../lib/ipxe/qemu"):
             argv += ["-L", str(root / "usr/share" / path)]
@@ -188,7 +192,7 @@ class Run:
         ]
         for device in table:
             argv += device.args
-        argv += ["-drive", f"if=none,id=l1,file={images.l1_image()},format=raw,readonly=on",
+        argv += ["-drive", f"if=none,id=l1,file={images.l1_image(options.l1_root)},format=raw,readonly=on",
                  "-device", "virtio-blk-pci,drive=l1"]
         for tag, (path, readonly) in shares.items():
             argv += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap"

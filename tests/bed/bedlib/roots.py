@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The two Debian 13 trees and how programs in them are run.
+"""Debian 13 trees and how programs in them are run.
 
 root: QEMU for L0 and the userland of L1. Programs of it run on this machine
       through its own dynamic loader (root_command), without chroot.
 dev:  compilers. Commands run in it through a private mount namespace
       (enter), a user namespace too when the caller is not root.
+A third one, for L1 as an operator's host, is made in operator.py.
 
-Both are unpacked packages (apt.py) plus the finish below, which stands for the
+All are unpacked packages (apt.py) plus the finish below, which stands for the
 maintainer scripts: users, alternatives, a machine id.
 """
 
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Callable
 
 from bedlib import apt, cache
 from bedlib.config import BED, TOP, BedError, progress, read_list, tool
@@ -22,8 +24,13 @@ from bedlib.config import BED, TOP, BedError, progress, read_list, tool
 LIBS = "usr/lib/x86_64-linux-gnu"
 
 
-def unpack_closure(name: str, packages: list[str], into: Path) -> None:
-    """Resolve, download and unpack packages; MANIFEST records what they were."""
+def unpack_closure(name: str, packages: list[str], into: Path,
+                   unpacked: "Callable[[list[Path]], None]" = lambda debs: None) -> None:
+    """Resolve, download and unpack packages into into/root.
+
+    unpacked() gets the package files, before they are removed; MANIFEST records
+    what they were.
+    """
     source = apt.Apt("trixie")
     source.update()
     closure = source.closure(packages)
@@ -39,11 +46,12 @@ def unpack_closure(name: str, packages: list[str], into: Path) -> None:
     apt.unpack(files[0], root)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda deb: apt.unpack(deb, root), files[1:]))
+    unpacked(files)
     shutil.rmtree(debs)
     (into / "MANIFEST").write_text("\n".join(closure) + "\n")
 
 
-def _finish(root: Path) -> None:
+def finish(root: Path) -> None:
     """What maintainer scripts would have done, as far as the bed needs it."""
     master = root / "usr/share/base-passwd"
     etc = root / "etc"
@@ -64,17 +72,17 @@ def root() -> Path:
     def build(into: Path) -> None:
         unpack_closure("root", read_list(BED / "packages.root"), into)
         tree = into / "root"
-        _finish(tree)
+        finish(tree)
         # system users (dbus, systemd) as their packages declare them
         subprocess.run(loader(tree, "usr/bin/systemd-sysusers")
                        + [f"--root={tree}"], check=True, capture_output=True)
-        _finish_systemd(tree)
+        finish_systemd(tree)
 
     key = cache.key_of(BED / "packages.root", BED / "preferences", Path(apt.__file__), Path(__file__))
     return cache.artifact("root", key, build) / "root"
 
 
-def _finish_systemd(tree: Path) -> None:
+def finish_systemd(tree: Path) -> None:
     """A small systemd system: no first-boot work, the bed's job as its target."""
     etc = tree / "etc"
     units = etc / "systemd/system"
@@ -110,7 +118,7 @@ def dev() -> Path:
     def build(into: Path) -> None:
         unpack_closure("dev", read_list(BED / "packages.dev"), into)
         tree = into / "root"
-        _finish(tree)
+        finish(tree)
         for name in ("cc", "c99"):
             link = tree / "usr/bin" / name
             if not link.exists():

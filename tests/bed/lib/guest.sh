@@ -221,9 +221,9 @@ _guest_env() {
 	done
 }
 
-# The kernel's command line, with guest_start's $append.
-_guest_cmdline() {
-	echo "console=ttyS0 loglevel=5 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on net.ifnames=0 audit=0 cryptomgr.notests 8250.nr_uarts=1$append"
+# The kernel's command line, with more words at its end.
+_guest_append() {
+	echo "console=ttyS0 loglevel=5 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on net.ifnames=0 audit=0 cryptomgr.notests 8250.nr_uarts=1$1"
 }
 
 # QEMU's arguments, one a line; uses guest_start's variables.
@@ -243,6 +243,8 @@ _guest_command() {
 	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none \
 		-accel kvm -cpu host -smp "$cpus" -machine q35,memory-backend=mem,sata=off,smbus=off,hpet=off,i8042=off,vmport=off \
 		-object "$object" -m "$mem" \
+		-kernel "/bed/guest/$version/vmlinux" -initrd "$dir/initrd" \
+		-append "$(_guest_append "$append")" \
 		-chardev "socket,id=serial,path=$dir/serial.sock,server=on,wait=off,logfile=$dir/serial.log" \
 		-serial chardev:serial -qmp "unix:$dir/qmp.sock,server=on,wait=off" \
 		-chardev "file,id=ctl,path=$dir/ctl.out,input-path=$dir/ctl.in" \
@@ -425,6 +427,10 @@ guest_qmp() {
 	local dir
 
 	dir=$(guest_dir "$1") || return
+	if [[ -e $dir/domain ]]; then
+		virt qemu-monitor-command "$1" "$2" | jq -ec .return
+		return
+	fi
 	python3 "$BED_LIB_DIR/qmp.py" "$dir/qmp.sock" "$2"
 }
 
