@@ -11,8 +11,8 @@
 # choosing; a relay per run of the domain joins that to ctl.in and ctl.out, and
 # writes the status when QEMU is gone.
 #
-# VIRT_USER and VIRT_URI say who is at work and where: another user (such as
-# "operator"), qemu:///session.
+# VIRT_USER says who is at work: root, or another user such as "operator", whom
+# polkit and the socket's group let in or not.
 
 VIRT_USER=${VIRT_USER:-root}
 VIRT_URI=${VIRT_URI:-qemu:///system}
@@ -79,13 +79,11 @@ virt_xml() {
 
 # uses virt_xml's variables
 _virt_domain() {
-	local unit=K
-
 	mem=$(numfmt --from=iec "$mem") || return
 	cat <<-EOF
 		<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
 		 <name>$name</name>
-		 <memory unit='${unit}iB'>$((mem / 1024))</memory>
+		 <memory unit='KiB'>$((mem / 1024))</memory>
 		 <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
 		 <vcpu>$cpus</vcpu>
 		 <os>
@@ -103,7 +101,7 @@ _virt_domain() {
 		  <emulator>/usr/bin/qemu-system-x86_64</emulator>
 		  <controller type='usb' model='none'/>
 		  <memballoon model='none'/>
-		  <serial type='pty'><log file='$(_virt_log "$dir")' append='on'/><target port='0'/></serial>
+		  <serial type='pty'><log file='$dir/serial.log' append='on'/><target port='0'/></serial>
 		  <channel type='unix'><target type='virtio' name='bed.ctl'/></channel>
 		  <channel type='unix'><target type='virtio' name='bed.log'/></channel>
 		  $devices
@@ -111,12 +109,6 @@ _virt_domain() {
 		 $extra
 		</domain>
 	EOF
-}
-
-# The console's log: libvirt wants to make it, the user's libvirt as that user.
-_virt_log() {
-	[[ $VIRT_USER == root ]] || chown "$VIRT_USER" "$1"
-	echo "$1/serial.log"
 }
 
 # virt_start NAME [OPTION...]: define a domain (virt_xml's options), start it and
