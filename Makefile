@@ -7,6 +7,7 @@
 #   mk/e2e.mk      programs that run inside of the nested bed
 #   mk/lint.mk     how the sources are judged
 #   mk/install.mk  what goes where on a system
+#   mk/deb.mk      Debian packages of that
 #
 # Everything is built below $(BUILD); the checkout itself stays clean. `make`
 # never installs anything on the machine; `make check` and `make demo` do, by
@@ -47,6 +48,7 @@ include mk/test.mk
 include mk/e2e.mk
 include mk/lint.mk
 include mk/install.mk
+include mk/deb.mk
 
 .DEFAULT_GOAL := all
 

@@ -119,6 +119,9 @@ BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
 MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
 	$(foreach k,$(MODULE_KERNELS),'$(BED) module --guest-kernel $(k)'))
 E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=2400 $(E2E))
+# The Debian packages that "make deb" made, or e2e.
+DEB_GROUPS = --group packages:timeout=300 tests/packages/lintian \
+	$(if $(BED),--group dkms:timeout=900 $(foreach k,$(MODULE_KERNELS),'tests/packages/dkms $(k)'))
 LINT_GROUP = --group lint:timeout=900 $(addprefix scripts/lint/,$(LINTS))
 
 # A machine for continuous integration judges the sources, too.
@@ -138,7 +141,7 @@ check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 # until the set-up has run.
 .PHONY: check
 check: ## everything: installs what it needs, then all tests (about 30 minutes)
-	$(Q)scripts/setup check $(if $(CHECK_LINT),lint)
+	$(Q)scripts/setup check deb $(if $(CHECK_LINT),lint)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
@@ -146,7 +149,8 @@ check: ## everything: installs what it needs, then all tests (about 30 minutes)
 			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \
 		--stage $(MODULE_GROUP) \
-		--stage $(E2E_GROUP)
+		--stage $(E2E_GROUP) \
+		--stage $(DEB_GROUPS)
 
 .PHONY: check-unit
 check-unit: ## unit tests (ASan, UBSan), stress tests (TSan), scripts' own tests
@@ -173,7 +177,7 @@ check-modules: ## build the guest module for each kernel that we support
 
 .PHONY: check-e2e
 check-e2e: ## end-to-end tests in the nested bed
-	$(Q)scripts/setup check
+	$(Q)scripts/setup check deb
 	$(Q)$(HARNESS) $(E2E_GROUP)
 
 .PHONY: fuzz

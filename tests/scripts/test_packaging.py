@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What packaging/ has agrees with the code and with itself."""
+
+import re
+import shutil
+import subprocess
+import unittest
+import xml.etree.ElementTree
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+PACKAGING = TOP / "packaging"
+# Tenths of systemd's measure of exposure (0 to 10).
+MOST_EXPOSED = {"pvdma-agent@.service": 15, "pvdmad.service": 30}
+
+
+class Catalog(unittest.TestCase):
+    def test_ids(self):
+        """The journal's catalog explains every message of messages.h, and no other."""
+        header = (TOP / "host/pvdmad/messages.h").read_text(encoding="utf-8")
+        catalog = (PACKAGING / "systemd/pvdma.catalog").read_text(encoding="utf-8")
+        defined = re.findall(r'^#define MESSAGE_\w+ "([0-9a-f]{32})"$', header, re.M)
+        explained = re.findall(r"^-- ([0-9a-f]{32})$", catalog, re.M)
+        self.assertTrue(defined)
+        self.assertEqual(sorted(defined), sorted(explained))
+        self.assertEqual(len(set(defined)), len(defined))
+
+    def test_fields(self):
+        """The catalog refers to fields that messages.h names."""
+        header = (TOP / "host/pvdmad/messages.h").read_text(encoding="utf-8")
+        catalog = (PACKAGING / "systemd/pvdma.catalog").read_text(encoding="utf-8")
+        for field in set(re.findall(r"@(PVDMA_\w+)@", catalog)):
+            self.assertRegex(header, rf"\b{field}\b")
+
+
+class Files(unittest.TestCase):
+    def test_xml(self):
+        """XML is well-formed."""
+        files = [path for suffix in ("xml", "conf", "policy")
+                 for path in PACKAGING.glob(f"*/*.{suffix}") if "<!DOCTYPE" in path.read_text()]
+        self.assertGreaterEqual(len(files), 3)
+        for path in files:
+            with self.subTest(path.name):
+                xml.etree.ElementTree.parse(path)
+
+    def test_version(self):
+        """The Makefile and the packages' changelog name the same version."""
+        version = re.search(r"^VERSION := (\S+)$", (TOP / "Makefile").read_text(), re.M)
+        entry = (PACKAGING / "debian/changelog").read_text().partition("\n")[0]
+        self.assertRegex(entry, rf"^pvdma \({re.escape(version.group(1))}-\d+\) ")
+
+    def test_softdeps(self):
+        """A driver has one line: modprobe reads the first and no other."""
+        text = (PACKAGING / "modprobe.d/pvdma-guest.conf").read_text()
+        drivers = re.findall(r"^softdep (\S+) pre: virtio_pci pvdma$", text, re.M)
+        self.assertEqual(len(drivers), len(set(drivers)))
+        self.assertEqual(text.count("softdep"), len(drivers))
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not here")
+class Units(unittest.TestCase):
+    def test_exposure(self):
+        """The sandboxes are as tight as they were meant."""
+        for name, most in MOST_EXPOSED.items():
+            with self.subTest(name):
+                done = subprocess.run(
+                    ["systemd-analyze", "security", "--no-pager", "--offline=true",
+                     f"--threshold={most}", str(PACKAGING / "systemd" / name)],
+                    capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
