@@ -44,11 +44,12 @@ SERVICE_FILES := \
 	packaging/systemd/pvdma.catalog:$(libdir_fixed)/systemd/catalog/pvdma.catalog \
 	packaging/apparmor/libvirt-qemu:$(etcdir_fixed)/apparmor.d/abstractions/libvirt-qemu.d/pvdma \
 	packaging/pvdmad.conf:$(etcdir_fixed)/pvdma/pvdmad.conf
-SERVICE_UNITS := $(sort $(wildcard packaging/systemd/*.service packaging/systemd/*.slice))
+SERVICE_UNITS := $(sort $(wildcard packaging/systemd/*.service packaging/systemd/*.slice \
+	packaging/systemd/*.socket packaging/systemd/*.timer))
 endif
 # What libvirt runs when a domain starts and ends; the shell's completion.
 SERVICE_HOOK := $(wildcard packaging/libvirt/hook)
-COMPLETION := $(wildcard packaging/completion/pvdmactl)
+COMPLETION := $(wildcard packaging/bash-completion/pvdmactl)
 
 # $(call install_file,mode,file,destination)
 define install_file
@@ -73,7 +74,7 @@ install: all ## install below DESTDIR, prefix=/usr/local
 	$(if $(SIM_MAIN),$(call install_file,755,$(BUILD)/bin/pvdma-sim,$(DESTDIR)$(bindir)/pvdma-sim))
 	$(if $(PVDMAD_MAIN),$(call install_file,755,$(BUILD)/bin/pvdmad,$(DESTDIR)$(sbindir)/pvdmad))
 	$(if $(CTL_MAIN),$(call install_file,755,$(BUILD)/bin/pvdmactl,$(DESTDIR)$(bindir)/pvdmactl))
-	$(foreach u,$(SERVICE_UNITS),$(call install_edited,s|=/usr/sbin/|=$(sbindir)/|,$(u),$(DESTDIR)$(unitdir)/$(notdir $(u))))
+	$(foreach u,$(SERVICE_UNITS),$(call install_edited,s|=/usr/sbin/|=$(sbindir)/|;s|=/usr/bin/|=$(bindir)/|,$(u),$(DESTDIR)$(unitdir)/$(notdir $(u))))
 	$(call install_pairs,$(SERVICE_FILES))
 	$(if $(SERVICE_HOOK),$(call install_file,755,$(SERVICE_HOOK),$(DESTDIR)$(etcdir_fixed)/libvirt/hooks/qemu.d/pvdma))
 	$(if $(COMPLETION),$(call install_file,644,$(COMPLETION),$(DESTDIR)$(datadir_fixed)/bash-completion/completions/pvdmactl))

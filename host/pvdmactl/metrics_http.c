@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -21,6 +22,9 @@
 
 #define HEAD_SIZE 8192
 #define HEAD_NS	  UINT64_C(5000000000)
+/* What is taken after the answer. */
+#define DRAIN_MS    1000
+#define DRAIN_READS 16
 
 static const struct {
 	int status;
@@ -98,6 +102,22 @@ static const char *text_of(int status)
 	return "Error";
 }
 
+/*
+ * Takes what the client still says: an end of connection with bytes unread would
+ * take the answer with it.
+ */
+static void drain(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	char bytes[4096];
+
+	(void)shutdown(fd, SHUT_WR);
+	for (int i = 0; i < DRAIN_READS; i++)
+		if (poll(&ready, 1, DRAIN_MS) <= 0 ||
+		    read(fd, bytes, sizeof(bytes)) <= 0)
+			return;
+}
+
 int metrics_http_answer(int fd, int status, enum metrics_format format,
 			const char *body, size_t size)
 {
@@ -118,5 +138,7 @@ int metrics_http_answer(int fd, int status, enum metrics_format format,
 	else
 		fprintf(f, "%s\n", text);
 	failed = ferror(f);
-	return fclose(f) != 0 || failed ? -EIO : 0;
+	failed = fclose(f) != 0 || failed;
+	drain(fd);
+	return failed ? -EIO : 0;
 }

@@ -119,9 +119,11 @@ static void print_status(json_object *host, json_object *list)
 int show_status(struct ctl *ctl, const struct verb_args *args)
 {
 	_cleanup_(cleanup_json) json_object *host = NULL, *list = NULL;
-	int r = vms_host(ctl, &host);
+	int r;
 
-	(void)args;
+	if (args->num_words > 0)
+		return show_vm(ctl, args);
+	r = vms_host(ctl, &host);
 	if (r == 0)
 		r = vms_list(ctl, &list);
 	if (r != 0)

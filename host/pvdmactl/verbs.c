@@ -58,8 +58,9 @@ static const struct verb_option metrics_options[] = {
 
 const struct verb verbs[] = {
 	{ .name = "status",
-	  .arguments = "",
-	  .help = "the host: its budget, its VMs, what failed",
+	  .arguments = "[VM]",
+	  .help = "the host: its budget, its VMs, what failed; or as show VM",
+	  .max_words = 1,
 	  .run = show_status },
 	{ .name = "list",
 	  .arguments = "",

@@ -11,7 +11,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent.parent
 PACKAGING = TOP / "packaging"
 # Tenths of systemd's measure of exposure (0 to 10).
-MOST_EXPOSED = {"pvdma-agent@.service": 15, "pvdmad.service": 30}
+MOST_EXPOSED = {"pvdma-agent@.service": 15, "pvdmad.service": 30,
+                "pvdma-metrics@.service": 15, "pvdma-metrics-textfile.service": 30}
 
 
 class Catalog(unittest.TestCase):
