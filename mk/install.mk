@@ -24,7 +24,8 @@ etcdir_fixed := /etc
 INSTALL ?= install
 
 MAN_PAGES := $(sort $(wildcard man/*.[1-9]))
-DOCS := README.md SECURITY.md protocol/SPEC.md $(sort $(wildcard docs/*.md))
+DOCS := README.md SECURITY.md protocol/SPEC.md $(sort $(wildcard docs/*.md)) \
+	packaging/grafana/pvdma.json packaging/prometheus/pvdma.rules.yml
 # The module's sources keep their place relative to the protocol's header.
 MODULE_FILES := protocol/virtio_pvdma.h LICENSES/GPL-2.0-only.txt \
 	$(sort $(shell find guest/pvdma -type f \( -name '*.[ch]' -o -name Kbuild \
