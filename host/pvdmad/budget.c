@@ -517,7 +517,7 @@ enum budget_verdict budget_admit(uint64_t budget,
 
 double budget_cost_at(const struct budget_vm *vm, uint64_t quota)
 {
-	struct hull hull;
+	struct hull hull = { .n = 0 };
 
 	hull_init(&hull, vm->points, vm->n_points);
 	return hull_cost(&hull, quota);

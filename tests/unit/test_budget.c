@@ -118,7 +118,7 @@ static void test_hull(void **state)
 		{ 50, -1 },  { 55, NAN },      { 60, 10 }, { 35, 0 },
 		{ 70, 1e9 }, { 80, INFINITY }, { 90, 10 },
 	};
-	struct hull hull;
+	struct hull hull = { .n = 0 };
 	uint64_t end;
 
 	(void)state;
