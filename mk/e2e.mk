@@ -16,9 +16,14 @@ $(E2E_BIN)/edu: tests/e2e/edu.c tests/modules/edudma/edu_regs.h $(BUILD)/flags
 	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -static -o $@ $<
 
 E2E_SUITE := $(if $(wildcard tests/unit/test_iommu.c),$(E2E_BIN)/test_iommu)
-E2E_SUITE_OBJ := $(call objects,$(BUILD),tests/unit/test_iommu.c $(UNIT_SUPPORT_SRC))
+E2E_SUITE_OBJ := $(call objects,$(BUILD),tests/unit/test_iommu.c)
 
-$(E2E_BIN)/test_iommu: $(E2E_SUITE_OBJ) \
+# A library, for the suite takes what it needs of it and no more.
+$(BUILD)/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD),$(UNIT_SUPPORT_SRC))
+$(BUILD)/lib/libpvdma-test.a: $(call objects,$(BUILD),$(UNIT_SUPPORT_SRC)) \
+		$(BUILD)/lib/libpvdma-test.list
+
+$(E2E_BIN)/test_iommu: $(E2E_SUITE_OBJ) $(BUILD)/lib/libpvdma-test.a \
 		$(BUILD)/lib/libpvdma-agent.a $(BUILD)/lib/libpvdma-host.a
 	$(say) LINK '$@'
 	@mkdir -p $(@D)

@@ -44,12 +44,14 @@ SERVICE_FILES := \
 	packaging/polkit/org.pvdma1.policy:$(datadir_fixed)/polkit-1/actions/org.pvdma1.policy \
 	packaging/systemd/pvdma.catalog:$(libdir_fixed)/systemd/catalog/pvdma.catalog \
 	packaging/apparmor/libvirt-qemu:$(etcdir_fixed)/apparmor.d/abstractions/libvirt-qemu.d/pvdma \
-	packaging/pvdmad.conf:$(etcdir_fixed)/pvdma/pvdmad.conf
+	packaging/pvdmad.conf:$(etcdir_fixed)/pvdma/pvdmad.conf \
+	host/libvirt/pvdma-domain.rng:$(datadir_fixed)/pvdma/pvdma-domain.rng \
+	host/libvirt/example.xml:$(docdir)/examples/domain.xml
 SERVICE_UNITS := $(sort $(wildcard packaging/systemd/*.service packaging/systemd/*.slice \
 	packaging/systemd/*.socket packaging/systemd/*.timer))
 endif
 # What libvirt runs when a domain starts and ends; the shell's completion.
-SERVICE_HOOK := $(wildcard packaging/libvirt/hook)
+SERVICE_HOOK := $(wildcard host/libvirt/qemu-hook)
 COMPLETION := $(wildcard packaging/bash-completion/pvdmactl)
 
 # $(call install_file,mode,file,destination)

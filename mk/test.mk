@@ -118,7 +118,7 @@ fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
 BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
 MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
 	$(foreach k,$(MODULE_KERNELS),'$(BED) module --guest-kernel $(k)'))
-E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=2400 $(E2E))
+E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=3600 $(E2E))
 # The Debian packages that "make deb" made, or e2e.
 DEB_GROUPS = --group packages:timeout=300 tests/packages/lintian \
 	$(if $(BED),--group dkms:timeout=900 $(foreach k,$(MODULE_KERNELS),'tests/packages/dkms $(k)'))

@@ -135,7 +135,7 @@ int attach_options_parse(int argc, char **argv, struct attach_options *ret)
 		.detach = strcmp(argv[0], "detach") == 0,
 	};
 	fill_options(ret->detach, options);
-	optind = 1;
+	optind = 0; /* anew, with words in any order */
 	while (r == 0 &&
 	       (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		r = take_option(ret, option == '?' ? -1 : option);

@@ -230,7 +230,7 @@ int hook_run(int argc, char **argv)
 	const struct operation *operation;
 	int option, r;
 
-	optind = 1;
+	optind = 0; /* anew, with words in any order */
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1)
 		if (option != 't' || parse_uint(optarg, 1, 3600, &seconds) < 0)
 			return usage();

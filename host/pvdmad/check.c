@@ -48,8 +48,10 @@ int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 	bool bound = pci_is_vfio_driver(dev->driver);
 	int r;
 
-	if (r == 0)
-		r = group_check(sysfs, dev, with, with_count, problems);
+	/* What is behind it uses it, too, and is not the point. */
+	if (dev->bridge)
+		return add_bridge(dev, problems);
+	r = group_check(sysfs, dev, with, with_count, problems);
 	if (r == 0 && !bound)
 		r = usage_check(sysfs, dev, problems);
 	if (r == 0 && !bound)

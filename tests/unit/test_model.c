@@ -373,7 +373,7 @@ static void play(const struct game *game)
 		if (game->ahead && i % AHEAD_STEPS == 0) {
 			(void)vm_look(m.g.vm);
 			(void)vm_observe(m.g.vm, (uint64_t)i * 10000);
-			guest_work(&m.g);
+			do_work(true);
 		}
 		guest_check(&m.g, false);
 		if (i % SWEEP == 0) {

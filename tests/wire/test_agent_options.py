@@ -167,7 +167,7 @@ class CommandLine(Case):
         file = (root / "man/pvdma-agent.conf.5").read_text().replace("\\-", "-")
         for option in options:
             self.assertIn(f"--{option}", program)
-            if option not in ("config", "check", "query", "version", "help"):
+            if option not in ("config", "handover", "check", "query", "version", "help"):
                 self.assertIn(option, file)
 
 

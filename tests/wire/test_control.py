@@ -69,7 +69,7 @@ class Control(unittest.TestCase):
 
     def test_help_lists_all(self):
         self.assertEqual(set(self.ask("help")["commands"]),
-                         {"ping", "stats", "quota", "strategy", "trace", "device-add",
+                         {"ping", "stats", "quota", "curve", "strategy", "trace", "device-add",
                           "device-remove", "config", "help"})
 
     def test_stats(self):

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pvdmactl against a real pvdmad on a bus of its own, with real agents."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
-
-from bus import BUILD, ROOT, Host, wait_for  # noqa: E402  (may re-exec)
-
-import json  # noqa: E402
-import re  # noqa: E402
-import shutil  # noqa: E402
-import tempfile  # noqa: E402
+from lib.bus import BUILD, ROOT, Host, Sockets, wait_for  # (may re-exec)
+from lib import vhost_user as vu
 
 CTL = BUILD / "pvdmactl"
 OK, FAILED, USAGE, NO_SUCH_VM, NOT_ALLOWED, NO_SERVICE = range(6)
@@ -175,6 +172,48 @@ class Show(Case):
         self.assertIn(done.returncode, (OK, FAILED))
         checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
         self.assertEqual(checks["pvdmad"]["state"], "ok")
+
+
+class Guest(Case):
+    """With a driver that asks for mappings."""
+
+    def boot(self):
+        self.start("vm1", "granule=64K", "ahead=off")
+        guest = self.enterContext(vu.Guest(Sockets(self.host, "vm1")))
+        guest.ready()
+        return guest
+
+    def test_trace(self):
+        guest = self.boot()
+        self.ctl("trace", "vm1")
+        for first in (100, 200):
+            self.assertEqual(guest.map((first, 2)).status, vu.OK)
+        lines = self.ctl("trace", "vm1").splitlines()
+        self.assertEqual(lines[0].split()[:5], ["NUMBER", "TYPE", "ENDPOINT", "ITEMS", "STATUS"])
+        self.assertEqual([line.split()[:5] for line in lines[1:]],
+                         [["1", "map", "1", "1", "ok"], ["2", "map", "1", "1", "ok"]])
+        self.assertEqual(lines[1].split()[-1], "128K")
+        self.assertEqual(len(self.json("trace", "vm1", "--count", "1")["requests"]), 1)
+        with subprocess.Popen([str(CTL), f"--bus={self.host.address}", "trace", "vm1", "--json",
+                               "--follow"], stdout=subprocess.PIPE, text=True) as follow:
+            numbers = [json.loads(follow.stdout.readline())["number"] for _ in range(2)]
+            guest.map((300, 1))
+            numbers.append(json.loads(follow.stdout.readline())["number"])
+            self.assertEqual(numbers, [1, 2, 3])
+            follow.send_signal(signal.SIGTERM)
+            self.assertEqual(follow.wait(60), OK)
+
+    def test_counters(self):
+        guest = self.boot()
+        self.assertEqual(guest.map((100, 4)).status, vu.OK)
+        self.assertRegex(self.ctl("top", "--once", "--interval", "100ms"),
+                         r"(?m)^vm1 +running +16M +256K +2% ")
+        self.assertEqual(guest.map((0, 257)).status, vu.QUOTA)
+        text = self.ctl("metrics")
+        for sample in ('vm_mapped_bytes{vm="vm1"} 262144', 'vm_failed_quota_total{vm="vm1"} 1',
+                       'vm_map_requests_total{vm="vm1"} 2', 'vm_entries{vm="vm1"} 1'):
+            self.assertIn(f"pvdma_{sample}\n", text)
+        self.assertIn("1 failed (1 for want of quota", self.ctl("show", "vm1"))
 
 
 class Change(Case):

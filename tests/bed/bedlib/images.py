@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bedlib import cache, cpio, kernels, operator, roots
+from bedlib import bootdisk, cache, cpio, kernels, operator, roots
 from bedlib.config import BED, BedError, read_modules, tool
 
 DISK_BYTES = 256 << 20

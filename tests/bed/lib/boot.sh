@@ -58,7 +58,7 @@ _boot_fill() {
 		serial --unit=0 --speed=115200
 		terminal_output serial
 		echo "GRUB loads a kernel and an initramfs"
-		linux /vmlinuz $(_guest_cmdline)
+		linux /vmlinuz $(_guest_append "$append")
 		initrd /initrd
 		boot
 	EOF

@@ -243,8 +243,6 @@ _guest_command() {
 	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none \
 		-accel kvm -cpu host -smp "$cpus" -machine q35,memory-backend=mem,sata=off,smbus=off,hpet=off,i8042=off,vmport=off \
 		-object "$object" -m "$mem" \
-		-kernel "/bed/guest/$version/vmlinux" -initrd "$dir/initrd" \
-		-append "$(_guest_append "$append")" \
 		-chardev "socket,id=serial,path=$dir/serial.sock,server=on,wait=off,logfile=$dir/serial.log" \
 		-serial chardev:serial -qmp "unix:$dir/qmp.sock,server=on,wait=off" \
 		-chardev "file,id=ctl,path=$dir/ctl.out,input-path=$dir/ctl.in" \
@@ -252,7 +250,7 @@ _guest_command() {
 		-device virtserialport,bus=bed.0,chardev=ctl,name=bed.ctl \
 		-device virtserialport,bus=bed.0,chardev=log,name=bed.log
 	((firmware)) || printf '%s\n' -kernel "/bed/guest/$version/vmlinux" \
-		-initrd "$dir/initrd" -append "$(_guest_cmdline)"
+		-initrd "$dir/initrd" -append "$(_guest_append "$append")"
 	case $mode in
 	none) ;;
 	vfio)

@@ -7,6 +7,7 @@
 #   devices.sh   the devices that guests may get: finding, binding, VFs
 #   guest.sh     guests: start, command, wait, stop
 #   virt.sh      guests as libvirt domains, in an operator's host
+#   boot.sh      disks that guests boot from by themselves
 #   counters.sh  what the kernel, KVM and the emulated VT-d counted
 #
 # State lives in files under /run/bed, so subshells and several shells agree.
@@ -26,7 +27,7 @@ bed_pause() {
 }
 
 BED_LIB_DIR=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-for BED_PART in verdict devices guest virt counters; do
+for BED_PART in verdict devices guest boot virt counters; do
 	# shellcheck source=/dev/null
 	. "$BED_LIB_DIR/$BED_PART.sh"
 done

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# operator: what an operator does, on a host with systemd, apt and libvirtd: installs
+# the packages, gives a domain a disk and a network card, runs it, changes its quota,
+# and takes all of it back.
+#
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/steps.sh
+. "$E2E_DIR/steps.sh"
+
+DISK=$(bed_bdf nvme)
+NIC=$(bed_bdf e1000e)
+QUOTA=$((64 << 20))
+UNIT=pvdma-agent@op.service
+export DEBIAN_FRONTEND=noninteractive
+
+install_packages() {
+	local -a files
+
+	mapfile -t files < <(ls "$E2E_BIN"/pvdma-{host,tools}_*.deb)
+	apt-get -q install -y "${files[@]}"
+	systemctl is-active pvdmad.service
+	systemctl start libvirtd.service
+}
+
+# The host's own drivers have the devices, as on any host before the first VM.
+host_drives() {
+	modprobe nvme
+	modprobe e1000e
+	eventually 30 "nvme drives $DISK" has_driver "$DISK" nvme
+	eventually 30 "e1000e drives $NIC" has_driver "$NIC" e1000e
+}
+
+has_driver() {
+	[[ $(bdf_driver "$1") == "$2" ]]
+}
+
+doctor() {
+	pvdmactl doctor --json > "$E2E_RUN/doctor.json" || true
+	jq -r '.checks[] | "\(.state) \(.name): \(.detail)"' "$E2E_RUN/doctor.json"
+	same "what doctor finds wrong" \
+		"$(jq '[.checks[] | select(.state == "error")] | length' "$E2E_RUN/doctor.json")" 0
+	pvdmactl doctor
+}
+
+define_domain() {
+	mkdir -p "$BED_RUN/guests"
+	virt_xml op --mem 1G --file "$E2E_BIN/pvdma-6.12.ko:extra/pvdma.ko" \
+		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_DIR/guest.sh:e2e.sh" \
+		> "$E2E_RUN/op.xml"
+	virt define "$E2E_RUN/op.xml"
+	virt dumpxml --inactive op > "$E2E_RUN/before.xml"
+}
+
+# Shown, refused, and then done: twice, so that the second device joins the first.
+attach_devices() {
+	pvdmactl attach op "$DISK" --quota 64M --dry-run > "$E2E_RUN/diff"
+	contains "the difference" "$E2E_RUN/diff" '^\+.*vfio-user-pci'
+	virt dumpxml --inactive op | cmp - "$E2E_RUN/before.xml"
+	pvdmactl attach op "$DISK" --quota 64M --yes
+	pvdmactl attach op "$NIC" --yes
+	virt dumpxml --inactive op
+	pvdmactl doctor op
+}
+
+start_domain() {
+	virt start op
+	virt_follow op
+	guest_up op
+	same "the driver of $DISK" "$(bdf_driver "$DISK")" vfio-pci
+	same "the agent's unit" "$(systemctl is-active "$UNIT")" active
+	pvdmactl status
+	pvdmactl list --json | jq -e '.vms[] | select(.name == "op")'
+}
+
+# The kernel's own limit for the agent is the quota, and it is nobody in particular.
+agent_is_caged() {
+	local pid
+
+	pid=$(systemctl show --property MainPID --value "$UNIT")
+	same "the agent's limit" "$(awk '/^Max locked memory/ { print $4 }' "/proc/$pid/limits")" "$1"
+	same "the agent's capabilities" "$(awk '/^CapEff:/ { print $2 }' "/proc/$pid/status")" \
+		0000000000000000
+	expect "the agent's user" "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status") > 60000"
+}
+
+# The device of this class, in the guest.
+in_guest() {
+	g op "for d in /sys/bus/pci/devices/*; do
+		[ \$(cat \$d/class) != $1 ] || basename \$d; done"
+}
+
+works() {
+	agent_is_caged $QUOTA
+	load_pvdma op 2
+	pins_begin
+	moves_data op "$(in_guest 0x010802)" 32M
+	moves_data op "$(in_guest 0x020000)" 4M
+	expect "bytes pinned" "$(pins_peak) <= $QUOTA"
+}
+
+# Live: the agent, the kernel's limit and what is pinned all follow.
+quota() {
+	pvdmactl quota op 24M
+	eventually 30 "pins follow" pinned_at_most $((24 << 20))
+	agent_is_caged $((24 << 20))
+	g op "work $(in_guest 0x010802) 16M" 600
+	expect "bytes pinned" "$(pinned_bytes) <= $((24 << 20))"
+	pvdmactl quota op 64M
+	agent_is_caged $QUOTA
+	same "the quota" "$(pvdmactl show op --json | jq .quota)" $QUOTA
+}
+
+pinned_at_most() {
+	(($(pinned_bytes) <= $1))
+}
+
+watch() {
+	pvdmactl top --once
+	pvdmactl metrics > "$E2E_RUN/metrics"
+	contains "the metrics" "$E2E_RUN/metrics" '^pvdma_.*vm="op"'
+	same "their end" "$(tail -n 1 "$E2E_RUN/metrics")" '# EOF'
+}
+
+# Somebody else may look, and change nothing.
+somebody_else() {
+	local word
+
+	as operator pvdmactl list
+	for word in "quota op 1M" "stop op" "budget 1G"; do
+		# shellcheck disable=SC2086 # words
+		if as operator pvdmactl $word > "$E2E_RUN/refused" 2>&1; then
+			fail "operator may: $word"
+		fi
+		contains "pvdmactl $word" "$E2E_RUN/refused" 'not allowed'
+	done
+	same "the quota" "$(pvdmactl show op --json | jq .quota)" $QUOTA
+}
+
+# The domain goes on while what runs it is restarted.
+restarts() {
+	local pid
+
+	pid=$(systemctl show --property MainPID --value "$UNIT")
+	systemctl restart pvdmad.service
+	pvdmactl show op
+	systemctl restart libvirtd.service
+	virt domstate op
+	g op "work $(in_guest 0x010802) 8M" 600
+	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
+	pvdmactl quota op 32M
+	pvdmactl quota op 64M
+}
+
+stop_domain() {
+	guest_sh op dmesg 20 > "$E2E_RUN/dmesg.op" || true
+	virt destroy op
+	eventually 30 "nothing is pinned" pinned_at_most 0
+	eventually 30 "nvme has $DISK back" has_driver "$DISK" nvme
+	eventually 30 "e1000e has $NIC back" has_driver "$NIC" e1000e
+	same "the agent's unit" "$(systemctl is-active "$UNIT" || true)" inactive
+	same "what pvdmad knows" "$(pvdmactl list --json | jq -c .vms)" '[]'
+	same "what is left" "$(find /run/pvdma/vm /run/pvdma/state -mindepth 1 | wc -l)" 0
+}
+
+# Who starts a domain that cannot start is told why, by libvirt.
+failures() {
+	local disk
+
+	disk=$(basename "$(ls -d "/sys/bus/pci/devices/$DISK"/nvme/nvme*/nvme*n1)")
+	mkdir -p "$E2E_RUN/mnt"
+	mkswap "/dev/$disk" && swapon "/dev/$disk"
+	if virt start op > "$E2E_RUN/start" 2>&1; then
+		fail "the domain started with a disk that is in use"
+	fi
+	swapoff "/dev/$disk"
+	contains "virsh" "$E2E_RUN/start" "$DISK.*swap"
+	systemctl stop pvdmad.service
+	systemctl mask --runtime --now pvdmad.service
+	if virt start op > "$E2E_RUN/start" 2>&1; then
+		fail "the domain started without pvdmad"
+	fi
+	contains "virsh" "$E2E_RUN/start" 'pvdmad'
+	systemctl unmask --runtime pvdmad.service
+	systemctl start pvdmad.service
+	same "the driver of $DISK" "$(bdf_driver "$DISK")" nvme
+	# Nothing of that stays: it starts when nothing is in the way.
+	virt start op --paused
+	virt destroy op
+	eventually 30 "nvme has $DISK back" has_driver "$DISK" nvme
+}
+
+# Everything is as it was.
+detach_devices() {
+	pvdmactl detach op "$NIC" --yes
+	pvdmactl detach op "$DISK" --yes
+	virt dumpxml --inactive op | diff "$E2E_RUN/before.xml" -
+	virt_stop op
+}
+
+step install install_packages
+step host-drives host_drives
+step doctor doctor
+step define define_domain
+step attach attach_devices
+step start start_domain
+step works works
+step quota quota
+step watch watch
+step somebody-else somebody_else
+step restarts restarts
+step stop stop_domain
+step failures failures
+step detach detach_devices
