@@ -34,8 +34,6 @@
 #define SCREEN_EOL   "\033[K"
 #define SCREEN_REST  "\033[J"
 
-DEFINE_CLEANUP(json, json_object *, json_object_put);
-
 static volatile sig_atomic_t ended;
 
 struct look {
