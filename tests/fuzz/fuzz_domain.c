@@ -59,11 +59,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct metadata changes = { 0 };
 	struct domain_xml *domain;
-	char *text = strndup((const char *)data, size);
+	char *text = malloc(size + 1);
 	bool strange;
 
 	log_set_max_level(-1);
 	must(text != NULL, "memory");
+	memcpy(text, data, size);
+	text[size] = '\0';
 	/* with what says that we have been there, anything may be undone */
 	strange = strstr(text, "before") || strstr(text, "pvdma-") ||
 		  strstr(text, "absent");
