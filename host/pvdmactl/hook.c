@@ -122,9 +122,17 @@ static char *read_stdin(void)
 	return steal_ptr(text);
 }
 
-/* Whether the settings are such that a VM can have them. */
+/* Whether the domain and its settings are such that a VM can have them. */
 static int check(const struct domain_xml *domain)
 {
+	if (!domain_xml_memory_shared(domain)) {
+		log_err("%s: its memory is not shared, so its devices would "
+			"see other memory than the guest: put <source "
+			"type='memfd'/><access mode='shared'/> into its "
+			"memoryBacking, as pvdmactl attach does",
+			domain_xml_where(domain));
+		return -EINVAL;
+	}
 	if (!metadata_name_valid(domain_xml_vm_name(domain))) {
 		log_err("%s: pvdma's VMs are called 1 to 64 of A-Z a-z 0-9 "
 			"_ . -, and no dot first: set name= of pvdma:vm in its "

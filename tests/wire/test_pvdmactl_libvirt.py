@@ -23,7 +23,10 @@ NS = "https://pvdma.org/xmlns/libvirt/domain/1.0"
 PYTHON = "/usr/bin/python3"
 
 
-def domain(vm="", name="vm1", more=""):
+SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+
+
+def domain(vm="", name="vm1", more=SHARED):
     metadata = f"<metadata><p:vm xmlns:p='{NS}' {vm}</metadata>" if vm else ""
     return f"<domain type='kvm'><name>{name}</name>{metadata}{more}</domain>"
 
@@ -86,7 +89,7 @@ class Hook(Case):
         self.start_bus("ok")
         more = ("<seclabel type='static' model='dac' relabel='yes'><label>+64055:+108</label>"
                 "</seclabel>")
-        self.hook("prepare", domain(VM, more=more))
+        self.hook("prepare", domain(VM, more=SHARED + more))
         self.assertEqual(self.calls(), [["StartVM", "vm1", {
             "quota": "256M", "min": ["UInt64", 64 << 20], "max": ["UInt64", 1 << 30],
             "weight": ["UInt32", 200], "strategy": "shared", "queues": "4",
@@ -105,6 +108,14 @@ class Hook(Case):
         self.hook("prepare", domain("quota='1M' name='other'/>", name="a b"))
         self.assertEqual(self.calls(), [["StartVM", "other", {"quota": "1M", "devices": []}]])
         self.assertIn("set name=", self.hook("prepare", domain("quota='1M'/>", name="a b"), 1))
+
+    def test_memory(self):
+        """Without shared memory nothing is started: the guest's devices would see other memory."""
+        for backing in ("", "<memoryBacking><source type='memfd'/></memoryBacking>",
+                        "<memoryBacking><access mode='shared'/></memoryBacking>"):
+            self.assertIn("its memory is not shared",
+                          self.hook("prepare", domain(VM, more=backing), 1))
+            self.hook("reconnect", domain(VM, more=backing))
 
     def test_others_are_left_alone(self):
         for text in (domain(), "", "not XML at all", domain(more=f"<title>{NS}</title>")):
