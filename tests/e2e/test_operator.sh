@@ -47,20 +47,19 @@ doctor() {
 
 define_domain() {
 	mkdir -p "$BED_RUN/guests"
-	virt_xml op --mem 1G --file "$E2E_BIN/pvdma-6.12.ko:extra/pvdma.ko" \
+	virt_xml op --mem 1G --file "$E2E_BIN/pvdma-dkms-6.12.ko:extra/pvdma.ko" \
 		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_DIR/guest.sh:e2e.sh" \
 		> "$E2E_RUN/op.xml"
 	virt define "$E2E_RUN/op.xml"
 	virt dumpxml --inactive op > "$E2E_RUN/before.xml"
 }
 
-# Shown, refused, and then done: twice, so that the second device joins the first.
-attach_devices() {
+# Shown first, and then done.
+attach_disk() {
 	pvdmactl attach op "$DISK" --quota 64M --dry-run > "$E2E_RUN/diff"
 	contains "the difference" "$E2E_RUN/diff" '^\+.*vfio-user-pci'
 	virt dumpxml --inactive op | cmp - "$E2E_RUN/before.xml"
 	pvdmactl attach op "$DISK" --quota 64M --yes
-	pvdmactl attach op "$NIC" --yes
 	virt dumpxml --inactive op
 	pvdmactl doctor op
 }
@@ -94,11 +93,29 @@ in_guest() {
 
 works() {
 	agent_is_caged $QUOTA
-	load_pvdma op 2
+	load_pvdma op 1
 	pins_begin
 	moves_data op "$(in_guest 0x010802)" 32M
-	moves_data op "$(in_guest 0x020000)" 4M
 	expect "bytes pinned" "$(pins_peak) <= $QUOTA"
+}
+
+# A device more while the domain runs; and for the next time, too.
+live() {
+	pvdmactl attach op "$NIC" --live --yes
+	same "the driver of $NIC" "$(bdf_driver "$NIC")" vfio-pci
+	eventually 60 "the guest sees the NIC" guest_has 0x020000
+	moves_data op "$(in_guest 0x020000)" 4M
+	expect "bytes pinned" "$(pinned_bytes) <= $QUOTA"
+	virt dumpxml --inactive op > "$E2E_RUN/inactive.xml"
+	contains "the domain" "$E2E_RUN/inactive.xml" "address=.$NIC"
+	if pvdmactl detach op "$NIC" --live --yes > "$E2E_RUN/refused" 2>&1; then
+		fail "a device with MSI-X was unplugged, which ends QEMU"
+	fi
+	contains "pvdmactl detach" "$E2E_RUN/refused" 'MSI-X'
+}
+
+guest_has() {
+	[[ -n $(in_guest "$1") ]]
 }
 
 # Live: the agent, the kernel's limit and what is pinned all follow.
@@ -139,11 +156,25 @@ somebody_else() {
 	same "the quota" "$(pvdmactl show op --json | jq .quota)" $QUOTA
 }
 
-# The domain goes on while what runs it is restarted.
+# newer FILE: the same package as a later version.
+newer() {
+	local dir=$E2E_RUN/newer
+
+	rm -rf "$dir"
+	dpkg-deb -R "$1" "$dir"
+	sed -i 's/^Version: .*/&+1/' "$dir/DEBIAN/control"
+	dpkg-deb -Znone --root-owner-group -b "$dir" "$E2E_RUN/newer.deb" > /dev/null
+}
+
+# The domain goes on while what runs it is upgraded and restarted.
 restarts() {
 	local pid
 
 	pid=$(systemctl show --property MainPID --value "$UNIT")
+	newer "$E2E_BIN"/pvdma-host_*.deb
+	apt-get -q install -y "$E2E_RUN/newer.deb"
+	[[ $(dpkg-query -W -f '${Version}' pvdma-host) == *+1 ]] || fail "it is not the newer version"
+	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
 	systemctl restart pvdmad.service
 	pvdmactl show op
 	systemctl restart libvirtd.service
@@ -165,24 +196,35 @@ stop_domain() {
 	same "what is left" "$(find /run/pvdma/vm /run/pvdma/state -mindepth 1 | wc -l)" 0
 }
 
+# cannot_start NAME REGEX: the domain does not start, and virsh says why.
+cannot_start() {
+	if virt start "$1" > "$E2E_RUN/start" 2>&1; then
+		fail "$1 started"
+	fi
+	cat "$E2E_RUN/start"
+	contains "virsh" "$E2E_RUN/start" "$2"
+}
+
 # Who starts a domain that cannot start is told why, by libvirt.
 failures() {
 	local disk
 
 	disk=$(basename "$(ls -d "/sys/bus/pci/devices/$DISK"/nvme/nvme*/nvme*n1)")
-	mkdir -p "$E2E_RUN/mnt"
-	mkswap "/dev/$disk" && swapon "/dev/$disk"
-	if virt start op > "$E2E_RUN/start" 2>&1; then
-		fail "the domain started with a disk that is in use"
-	fi
+	mkswap "/dev/$disk"
+	swapon "/dev/$disk"
+	cannot_start op "$DISK.*swap"
 	swapoff "/dev/$disk"
-	contains "virsh" "$E2E_RUN/start" "$DISK.*swap"
-	systemctl stop pvdmad.service
+	virt dumpxml --inactive op > "$E2E_RUN/shared.xml"
+	sed "s/<access mode='shared'/<access mode='private'/" "$E2E_RUN/shared.xml" > "$E2E_RUN/private.xml"
+	virt define "$E2E_RUN/private.xml"
+	cannot_start op 'its memory is not shared'
+	virt define "$E2E_RUN/shared.xml"
+	# Of the chipset, in one group with what ahci drives.
+	pvdmactl attach op 0000:00:1f.3 --yes
+	cannot_start op '0000:00:1f.3.*0000:00:1f.2.*same IOMMU group'
+	pvdmactl detach op 0000:00:1f.3 --yes
 	systemctl mask --runtime --now pvdmad.service
-	if virt start op > "$E2E_RUN/start" 2>&1; then
-		fail "the domain started without pvdmad"
-	fi
-	contains "virsh" "$E2E_RUN/start" 'pvdmad'
+	cannot_start op 'pvdmad'
 	systemctl unmask --runtime pvdmad.service
 	systemctl start pvdmad.service
 	same "the driver of $DISK" "$(bdf_driver "$DISK")" nvme
@@ -190,6 +232,21 @@ failures() {
 	virt start op --paused
 	virt destroy op
 	eventually 30 "nvme has $DISK back" has_driver "$DISK" nvme
+}
+
+# Too old a QEMU is found before anybody tries.
+old_qemu() {
+	local old=$E2E_RUN/qemu-old
+
+	printf '%s\n' '#!/bin/sh' 'case $1 in' \
+		'--version) echo "QEMU emulator version 10.0.2 (Debian 1:10.0.2)" ;;' \
+		'*) qemu-system-x86_64 "$@" | grep -v vfio-user ;;' 'esac' > "$old"
+	chmod 755 "$old"
+	if pvdmactl doctor --qemu "$old" --json > "$E2E_RUN/doctor.json"; then
+		fail "doctor likes QEMU 10.0"
+	fi
+	jq -e '.checks[] | select(.name == "qemu" and .state == "error") |
+		(.detail | test("10.0")) and (.fix | length > 0)' "$E2E_RUN/doctor.json"
 }
 
 # Everything is as it was.
@@ -204,13 +261,15 @@ step install install_packages
 step host-drives host_drives
 step doctor doctor
 step define define_domain
-step attach attach_devices
+step attach attach_disk
 step start start_domain
 step works works
+step live live
 step quota quota
 step watch watch
 step somebody-else somebody_else
 step restarts restarts
 step stop stop_domain
 step failures failures
+step old-qemu old_qemu
 step detach detach_devices
