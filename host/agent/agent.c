@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +26,7 @@
 #include "device/device.h"
 #include "iommu/iommu.h"
 #include "lib/cleanup.h"
+#include "lib/event.h"
 #include "lib/log.h"
 #include "price.h"
 #include "vfio_user/vfio_user.h"
@@ -165,27 +165,8 @@ static int add_timer(struct agent *agent, sd_event_source **ret,
 
 static int open_event(struct agent *agent)
 {
-	sigset_t signals;
-	int r;
+	int r = event_new(&agent->event);
 
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return -errno;
-	(void)signal(SIGPIPE, SIG_IGN);
-	r = sd_event_new(&agent->event);
-	if (r < 0)
-		return r;
-	/* Without a callback, a signal ends the loop. */
-	r = sd_event_add_signal(agent->event, NULL, SIGTERM, NULL, NULL);
-	if (r < 0)
-		return r;
-	r = sd_event_add_signal(agent->event, NULL, SIGINT, NULL, NULL);
-	if (r < 0)
-		return r;
-	/* Its time comes only if the service manager asks for it. */
-	r = sd_event_set_watchdog(agent->event, true);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(agent->event, &agent->work_source, on_work,

@@ -13,8 +13,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -24,6 +22,7 @@
 #include "lib/handover.h"
 #include "lib/log.h"
 #include "lib/macros.h"
+#include "lib/owner.h"
 #include "lib/parse.h"
 #include "policy/policy.h"
 #include "strategy.h"
@@ -295,65 +294,11 @@ static int set_socket_mode(struct agent_config *config, const char *value,
 	return 0;
 }
 
-static int find_user(const char *name, uid_t *ret)
-{
-	const struct passwd *pw;
-	uint32_t uid;
-
-	if (parse_u32(name, &uid) == 0 && uid != UINT32_MAX) {
-		*ret = (uid_t)uid;
-		return 0;
-	}
-	pw = getpwnam(name);
-	if (!pw)
-		return -EINVAL;
-	*ret = pw->pw_uid;
-	return 0;
-}
-
-static int find_group(const char *name, gid_t *ret)
-{
-	const struct group *gr;
-	uint32_t gid;
-
-	if (parse_u32(name, &gid) == 0 && gid != UINT32_MAX) {
-		*ret = (gid_t)gid;
-		return 0;
-	}
-	gr = getgrnam(name);
-	if (!gr)
-		return -EINVAL;
-	*ret = gr->gr_gid;
-	return 0;
-}
-
-/* USER, USER:GROUP or :GROUP */
 static int set_socket_owner(struct agent_config *config, const char *value,
 			    const char **why)
 {
-	_cleanup_free_ char *user = strdup(value);
-	uid_t uid = (uid_t)-1;
-	gid_t gid = (gid_t)-1;
-	char *group;
-
-	if (!user)
-		return -ENOMEM;
-	group = strchr(user, ':');
-	if (group)
-		*group++ = '\0';
-	if (*user == '\0' && !group)
-		return -ENODATA;
-	if (*user != '\0' && find_user(user, &uid) < 0) {
-		*why = "there is no such user";
-		return -EINVAL;
-	}
-	if (group && find_group(group, &gid) < 0) {
-		*why = "there is no such group";
-		return -EINVAL;
-	}
-	config->socket_uid = uid;
-	config->socket_gid = gid;
-	return 0;
+	return owner_parse(value, &config->socket_uid, &config->socket_gid,
+			   why);
 }
 
 static int set_log_level(struct agent_config *config, const char *value,

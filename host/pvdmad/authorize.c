@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -145,4 +146,16 @@ int authorize(sd_bus_message *m, const char *action,
 			POLKIT_INTERACTIVE :
 			0);
 	return r < 0 ? r : 1;
+}
+
+int authorize_method(sd_bus_message *m, const struct authorize_method *methods,
+		     size_t num, void *userdata, sd_bus_error *ret_error)
+{
+	const char *member = sd_bus_message_get_member(m);
+
+	for (size_t i = 0; i < num; i++)
+		if (strcmp(methods[i].member, member) == 0)
+			return authorize(m, methods[i].action, methods[i].fn,
+					 userdata, ret_error);
+	return 0;
 }

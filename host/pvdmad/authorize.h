@@ -5,6 +5,7 @@
 #ifndef PVDMA_PVDMAD_AUTHORIZE_H
 #define PVDMA_PVDMAD_AUTHORIZE_H
 
+#include <stddef.h>
 #include <systemd/sd-bus.h>
 
 /* packaging/polkit/org.pvdma1.policy has them. */
@@ -22,5 +23,19 @@
 int authorize(sd_bus_message *m, const char *action,
 	      sd_bus_message_handler_t fn, void *userdata,
 	      sd_bus_error *ret_error);
+
+/* A method, what one needs for it, and what it does. */
+struct authorize_method {
+	const char *member;
+	const char *action;
+	sd_bus_message_handler_t fn;
+};
+
+/*
+ * The handler of a whole interface: authorize() for the one of @methods that @m
+ * calls. To be returned from a handler of sd-bus.
+ */
+int authorize_method(sd_bus_message *m, const struct authorize_method *methods,
+		     size_t num, void *userdata, sd_bus_error *ret_error);
 
 #endif

@@ -14,9 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,41 +27,9 @@
 #include "lib/handover.h"
 #include "lib/log.h"
 #include "lib/macros.h"
+#include "lib/owner.h"
 #include "machine.h"
 #include "service.h"
-
-/* "USER", "USER:GROUP" or ":GROUP", by name or number. */
-static int find_owner(const char *text, struct socket_access *access)
-{
-	_cleanup_free_ char *user = strdup(text);
-	char *group;
-	uint32_t id;
-
-	if (!user)
-		return -ENOMEM;
-	group = strchr(user, ':');
-	if (group)
-		*group++ = '\0';
-	if (*user != '\0') {
-		const struct passwd *pw = getpwnam(user);
-
-		if (!pw && parse_u32(user, &id) < 0) {
-			log_err("owner=%s: there is no such user", text);
-			return -EINVAL;
-		}
-		access->uid = pw ? pw->pw_uid : (uid_t)id;
-	}
-	if (group) {
-		const struct group *gr = getgrnam(group);
-
-		if (!gr && parse_u32(group, &id) < 0) {
-			log_err("owner=%s: there is no such group", text);
-			return -EINVAL;
-		}
-		access->gid = gr ? gr->gr_gid : (gid_t)id;
-	}
-	return 0;
-}
 
 static int listen_in(const struct machine *machine, const char *name,
 		     const struct socket_access *access,
@@ -81,7 +47,8 @@ static int listen_in(const struct machine *machine, const char *name,
 static int qemu_access(const struct machine *machine,
 		       struct socket_access *access)
 {
-	const char *owner = machine->spec.owner;
+	const char *owner = machine->spec.owner, *why = NULL;
+	int r;
 
 	*access = (struct socket_access){
 		.mode = 0600,
@@ -90,7 +57,12 @@ static int qemu_access(const struct machine *machine,
 	};
 	if (!owner)
 		owner = machine->service->config->owner;
-	return owner ? find_owner(owner, access) : 0;
+	if (!owner)
+		return 0;
+	r = owner_parse(owner, &access->uid, &access->gid, &why);
+	if (r < 0)
+		log_err("owner=%s: %s", owner, why ? why : parse_strerror(r));
+	return r;
 }
 
 void machine_socket_path(const struct machine *machine,

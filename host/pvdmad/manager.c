@@ -397,11 +397,7 @@ static int set_budget(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 /* --- the table --- */
 
-static const struct {
-	const char *member;
-	const char *action;
-	sd_bus_message_handler_t fn;
-} methods[] = {
+static const struct authorize_method methods[] = {
 	{ "StartVM", AUTHORIZE_MANAGE_VMS, start_vm },
 	{ "StopVM", AUTHORIZE_MANAGE_VMS, stop_vm },
 	{ "ListVMs", AUTHORIZE_INSPECT, list_vms },
@@ -413,13 +409,8 @@ static const struct {
 
 static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	const char *member = sd_bus_message_get_member(m);
-
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (strcmp(methods[i].member, member) == 0)
-			return authorize(m, methods[i].action, methods[i].fn,
-					 userdata, error);
-	return 0;
+	return authorize_method(m, methods, ARRAY_SIZE(methods), userdata,
+				error);
 }
 
 static int get_version(sd_bus *bus, const char *path, const char *interface,

@@ -250,11 +250,7 @@ static int query(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 1;
 }
 
-static const struct {
-	const char *member;
-	const char *action;
-	sd_bus_message_handler_t fn;
-} methods[] = {
+static const struct authorize_method methods[] = {
 	{ "SetQuota", AUTHORIZE_MANAGE_VMS, set_quota },
 	{ "SetLimits", AUTHORIZE_MANAGE_VMS, set_limits },
 	{ "SetStrategy", AUTHORIZE_MANAGE_VMS, set_strategy },
@@ -265,13 +261,8 @@ static const struct {
 
 static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	const char *member = sd_bus_message_get_member(m);
-
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (strcmp(methods[i].member, member) == 0)
-			return authorize(m, methods[i].action, methods[i].fn,
-					 userdata, error);
-	return 0;
+	return authorize_method(m, methods, ARRAY_SIZE(methods), userdata,
+				error);
 }
 
 /* --- properties --- */

@@ -15,7 +15,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "balance.h"
 #include "handover_server.h"
 #include "lib/cleanup.h"
+#include "lib/event.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 #include "machine.h"
@@ -183,29 +183,6 @@ static void on_unit_changed(void *userdata, const char *unit,
 	}
 }
 
-static int open_event(struct service *service)
-{
-	sigset_t signals;
-	int r;
-
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return -errno;
-	(void)signal(SIGPIPE, SIG_IGN);
-	r = sd_event_new(&service->event);
-	if (r >= 0)
-		r = sd_event_add_signal(service->event, NULL, SIGTERM, NULL,
-					NULL);
-	if (r >= 0)
-		r = sd_event_add_signal(service->event, NULL, SIGINT, NULL,
-					NULL);
-	if (r >= 0)
-		r = sd_event_set_watchdog(service->event, true);
-	return r;
-}
-
 static int open_bus(struct service *service)
 {
 	const char *address = service->config->bus_address;
@@ -298,7 +275,7 @@ int service_new(const struct service_config *config, struct service **ret)
 	service->config = config;
 	service->budget = config->budget;
 	service->sysfs.root = -EBADF;
-	r = open_event(service);
+	r = event_new(&service->event);
 	if (r < 0)
 		log_err_errno(r, "cannot set the event loop up");
 	if (r >= 0)
