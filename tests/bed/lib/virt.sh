@@ -16,7 +16,7 @@
 
 VIRT_USER=${VIRT_USER:-root}
 VIRT_URI=${VIRT_URI:-qemu:///system}
-VIRT_SECONDS=${VIRT_SECONDS:-120}
+VIRT_SECONDS=${VIRT_SECONDS:-300}
 
 # as USER COMMAND...: run a command as another user, with that user's groups and
 # nothing of root's environment.
