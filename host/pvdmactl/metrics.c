@@ -11,14 +11,12 @@
  */
 #include "metrics.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/log.h"
 #include "verbs.h"
 #include "vms.h"
@@ -45,46 +43,6 @@ static int collect(struct ctl *ctl, enum metrics_format format, char **ret,
 	}
 	log_err_errno(ENOMEM, "cannot collect metrics");
 	return CTL_FAILED;
-}
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Beside it, and then in its place. */
-static int write_file(const char *path, const char *text, size_t size)
-{
-	_cleanup_close_ int fd = -EBADF;
-	_cleanup_free_ char *temp = NULL;
-	int r;
-
-	/* node_exporter reads names that end in .prom. */
-	if (asprintf(&temp, "%s.XXXXXX", path) < 0) {
-		temp = NULL;
-		return -ENOMEM;
-	}
-	fd = mkostemp(temp, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, text, size);
-	if (r == 0 && fchmod(fd, 0644) < 0)
-		r = -errno;
-	if (r == 0 && rename(temp, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temp);
-	return r;
 }
 
 /* One request of HTTP. A service that is not there is the client's to know. */
@@ -135,7 +93,7 @@ static int print(struct ctl *ctl, const char *text, size_t size)
 				       json_object_new_string(text));
 		return ctl_print_json(ctl, object, false);
 	}
-	r = write_all(STDOUT_FILENO, text, size);
+	r = file_write(STDOUT_FILENO, text, size);
 	if (r == 0)
 		return CTL_OK;
 	log_err_errno(r, "cannot print");
@@ -159,7 +117,7 @@ int metrics_run(struct ctl *ctl, const struct verb_args *args)
 		return r;
 	if (!path)
 		return print(ctl, text, size);
-	r = write_file(path, text, size);
+	r = file_replace(path, text, size, 0644);
 	if (r == 0)
 		return CTL_OK;
 	log_err_errno(r, "cannot write %s", path);

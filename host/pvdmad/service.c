@@ -40,121 +40,6 @@ struct machine *service_find(const struct service *service, const char *name)
 	return machine;
 }
 
-/* --- the budget --- */
-
-uint64_t service_assigned(const struct service *service)
-{
-	uint64_t sum = 0;
-
-	for (const struct machine *m = service->machines; m; m = m->next)
-		sum += m->spec.quota;
-	return sum;
-}
-
-uint64_t service_mapped(const struct service *service)
-{
-	uint64_t sum = 0;
-
-	for (const struct machine *m = service->machines; m; m = m->next)
-		sum += m->mapped;
-	return sum;
-}
-
-/* What all VMs but @except are sure to get. */
-static uint64_t sum_of_min(const struct service *service,
-			   const struct machine *except)
-{
-	uint64_t sum = 0;
-
-	for (const struct machine *m = service->machines; m; m = m->next)
-		if (m != except)
-			sum += m->spec.min;
-	return sum;
-}
-
-/* Is that left when all VMs but @except have what they are sure of? */
-static bool fits(const struct service *service, const struct machine *except,
-		 uint64_t bytes)
-{
-	uint64_t others = sum_of_min(service, except);
-
-	return service->budget == 0 ||
-	       (others <= service->budget && bytes <= service->budget - others);
-}
-
-int service_may_grow(const struct service *service,
-		     const struct machine *machine, uint64_t bytes)
-{
-	uint64_t others = sum_of_min(service, machine);
-
-	if (fits(service, machine, bytes))
-		return 0;
-	log_err("%" PRIu64
-		" bytes are not to be had: the host's budget is %" PRIu64
-		", of which the other VMs are sure of %" PRIu64
-		"; raise the budget, or lower their min",
-		bytes, service->budget, others);
-	return -ENOSPC;
-}
-
-static void tell_budget(const struct service *service, const struct spec *spec)
-{
-	char asked[24], budget[24];
-	const struct log_field fields[] = {
-		{ "PVDMA_VM", spec->name },
-		{ "PVDMA_ASKED", asked },
-		{ "PVDMA_BUDGET", budget },
-		{ NULL, NULL },
-	};
-
-	(void)snprintf(asked, sizeof(asked), "%" PRIu64,
-		       sum_of_min(service, NULL) + spec->min);
-	(void)snprintf(budget, sizeof(budget), "%" PRIu64, service->budget);
-	log_event(
-		LOG_ERR, MESSAGE_BUDGET_EXCEEDED, fields,
-		"%s does not fit the host's budget of %s bytes: with it, VMs would be sure of %s; raise the budget, or lower their min",
-		spec->name, budget, asked);
-}
-
-int service_admit(const struct service *service, struct spec *spec)
-{
-	uint64_t assigned = service_assigned(service);
-	uint64_t left;
-
-	if (!fits(service, NULL, spec->min)) {
-		tell_budget(service, spec);
-		return -ENOSPC;
-	}
-	if (service->budget == 0)
-		return 0;
-	left = service->budget - min(assigned, service->budget);
-	if (spec->quota > left) {
-		/* The next round divides anew. */
-		spec->quota = max(spec->min, left);
-		log_info("%s: starts with %" PRIu64
-			 " bytes, for no more of the budget is free",
-			 spec->name, spec->quota);
-	}
-	return 0;
-}
-
-int service_set_budget(struct service *service, uint64_t bytes)
-{
-	uint64_t sure = sum_of_min(service, NULL);
-
-	if (bytes != 0 && bytes < sure) {
-		log_err("a budget of %" PRIu64
-			" bytes is below what VMs are sure of, %" PRIu64
-			": lower their min first",
-			bytes, sure);
-		return -ERANGE;
-	}
-	service->budget = bytes;
-	log_notice("the budget is %" PRIu64 " bytes", bytes);
-	manager_changed(service, "Budget");
-	return 0;
-}
-
 /* --- setting up --- */
 
 static int make_dir(const struct service *service, const char *name)
@@ -273,7 +158,6 @@ int service_new(const struct service_config *config, struct service **ret)
 	if (!service)
 		return log_err_errno(ENOMEM, "cannot start");
 	service->config = config;
-	service->budget = config->budget;
 	service->sysfs.root = -EBADF;
 	r = event_new(&service->event);
 	if (r < 0)
@@ -286,6 +170,8 @@ int service_new(const struct service_config *config, struct service **ret)
 		r = make_dir(service, "vm");
 	if (r >= 0)
 		r = make_dir(service, "state");
+	if (r >= 0)
+		r = service_load_budget(service);
 	if (r >= 0)
 		r = units_new(service->bus, on_unit_changed, service,
 			      &service->units);

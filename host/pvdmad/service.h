@@ -64,7 +64,12 @@ int service_admit(const struct service *service, struct spec *spec);
 int service_may_grow(const struct service *service,
 		     const struct machine *machine, uint64_t bytes);
 
-/* Sets the budget, 0 for none. 0, or -ERANGE: all VMs' min need more; logged. */
+/*
+ * Sets the budget, 0 for none, and keeps it over restarts of the service. 0, or
+ * -ERANGE: all VMs' min need more, or another negative errno; logged.
+ */
 int service_set_budget(struct service *service, uint64_t bytes);
+/* The one that was set, or the one that is configured. 0 or a negative errno, logged. */
+int service_load_budget(struct service *service);
 
 #endif

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 #include "lib/settings.h"
@@ -338,29 +339,16 @@ static void write_spec(const struct spec *spec, FILE *f)
 
 int spec_save(const struct spec *spec, const char *path)
 {
-	_cleanup_free_ char *temporary = NULL;
-	FILE *f;
-	int r = 0;
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+	int r;
 
-	if (asprintf(&temporary, "%s.new", path) < 0) {
-		temporary = NULL;
-		return log_err_errno(ENOMEM, "cannot write %s", path);
-	}
-	f = fopen(temporary, "we");
 	if (!f)
-		return log_err_errno(errno, "cannot write %s", temporary);
+		return log_err_errno(ENOMEM, "cannot write %s", path);
 	write_spec(spec, f);
-	if (fflush(f) != 0)
-		r = -errno;
-	if (fclose(f) != 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(temporary, path) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlink(temporary);
-		return log_err_errno(r, "cannot write %s", path);
-	}
-	return 0;
+	r = fclose(f) == 0 ? file_replace(path, text, size, 0644) : -ENOMEM;
+	return r < 0 ? log_err_errno(r, "cannot write %s", path) : 0;
 }
 
 static int set_from_file(void *userdata, const struct settings_place *place,

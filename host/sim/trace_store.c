@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/lib/cleanup.h"
+#include "host/lib/file.h"
 #include "host/lib/log.h"
 #include "host/sim/trace_file.h"
 
@@ -73,46 +74,13 @@ int trace_load(const char *path, struct trace **ret)
 	return 0;
 }
 
-static int write_all(int fd, const uint8_t *buf, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, buf, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		buf += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 int trace_save(const struct trace *trace, const char *path)
 {
 	_cleanup_free_ uint8_t *buf = NULL;
-	_cleanup_free_ char *scratch = NULL;
-	_cleanup_close_ int fd = -EBADF;
 	size_t size;
 	int r = trace_encode(trace, &buf, &size);
 
-	if (!r && asprintf(&scratch, "%s.XXXXXX", path) < 0) {
-		scratch = NULL;
-		r = -ENOMEM;
-	}
-	if (r)
-		return log_err_errno(r, "cannot write %s", path);
-	fd = mkostemp(scratch, O_CLOEXEC);
-	if (fd < 0)
-		return log_err_errno(errno, "cannot create %s", scratch);
-	r = write_all(fd, buf, size);
-	if (!r && fchmod(fd, 0644))
-		r = -errno;
-	if (!r && rename(scratch, path))
-		r = -errno;
-	if (r) {
-		(void)unlink(scratch);
-		return log_err_errno(r, "cannot write %s", path);
-	}
-	return 0;
+	if (!r)
+		r = file_replace(path, buf, size, 0644);
+	return r ? log_err_errno(r, "cannot write %s", path) : 0;
 }

@@ -222,6 +222,27 @@ class Refusals(Case):
             host.start_vm("vm3", quota="24M")
             self.assertEqual(host.get("/org/pvdma1", "org.pvdma1.Manager", "Assigned"), 56 << 20)
 
+    def test_budget_over_restarts(self):
+        """Of the budget that was set and the one that is configured, the later one holds."""
+        def budget(host):
+            return int(host.get("/org/pvdma1", "org.pvdma1.Manager", "Budget"))
+
+        with Host(config="budget=32M\n") as host:
+            host.manager().SetBudget(dbus.UInt64(48 << 20))
+            for kill in (False, True):
+                host.stop(kill=kill)
+                host.start()
+                self.assertEqual(budget(host), 48 << 20)
+            host.stop()
+            host.config.write_text("budget=64M\n")
+            host.start()
+            self.assertEqual(budget(host), 64 << 20)
+            host.stop()
+            (host.runtime / "budget").write_text("budget=much\nconfigured=64M\n")
+            host.start()
+            self.assertEqual(budget(host), 64 << 20)
+            self.assertIn("says nothing", host.log_text())
+
     def test_quota(self):
         with Host() as host:
             host.start_vm("vm1", quota="8M")
