@@ -27,6 +27,7 @@
 #include "problem.h"
 #include "service.h"
 #include "vfio_open.h"
+#include "watchdog.h"
 
 #define _cleanup_problems_ _cleanup_(problems_done)
 
@@ -177,7 +178,9 @@ int assign_take_one(const struct service *service, struct spec *spec, size_t i)
 	if (is_null(dev))
 		return 0;
 	address = address_of(dev->address);
+	watchdog_wait();
 	r = bind_vfio(&service->sysfs, &address, driver, &problem);
+	watchdog_go_on();
 	if (r < 0)
 		return log_problem(dev->address, &problem);
 	r = note_driver(dev, driver);
@@ -207,7 +210,9 @@ int assign_give_back_one(const struct service *service, struct spec *spec,
 	if (is_null(dev) || !dev->driver)
 		return 0;
 	address = address_of(dev->address);
+	watchdog_wait();
 	r = bind_restore(&service->sysfs, &address, dev->driver, &problem);
+	watchdog_go_on();
 	if (r == -EBUSY) {
 		log_debug("%s: %s", dev->address, problem.what);
 		return r;
