@@ -47,7 +47,7 @@ TSAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -DPVDMA_FUZZ \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-LIBS := -lsystemd -lm
+LIBS := -lsystemd -lseccomp -lm
 
 HOST_SRC := $(sort $(wildcard host/lib/*.c))
 AGENT_MAIN := $(wildcard host/agent/main.c)

@@ -111,6 +111,10 @@ HITPATH_MOST := 45
 HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
 MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
+# A whole life in the sandbox.
+SANDBOX_TESTS := control trace vfio_user vhost_user_life vhost_user_requests
+SANDBOX_GROUP = $(if $(WIRE_TESTS),--group sandbox:timeout=300 $(foreach t,$(SANDBOX_TESTS),\
+	'tests/harness/sandboxed $(BUILD)/bin/pvdma-agent tests/wire/test_$(t).py'))
 # $(call fuzz_group,seconds,names)
 fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
 	$(foreach f,$(2),'tests/harness/fuzz $(BUILD)/fuzz/bin/fuzz_$(f) $(f) $(1)'))
@@ -133,7 +137,7 @@ CHECK_LINT ?=
 .PHONY: unit-build fuzz-build wire-build check-build
 unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
 fuzz-build: $(FUZZ_BINS)
-wire-build: $(call agent_of,$(BUILD)/asan) $(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
+wire-build: $(call agent_of,$(BUILD)/asan) $(BUILD)/bin/pvdma-agent $(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
 	$(if $(CTL_MAIN),$(BUILD)/asan/bin/pvdmactl)
 check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 
@@ -146,6 +150,7 @@ check: ## everything: installs what it needs, then all tests (about 30 minutes)
 	$(Q)$(HARNESS) \
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
 			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(WIRE_GROUP) \
+			$(SANDBOX_GROUP) \
 			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \
 		--stage $(MODULE_GROUP) \
@@ -168,7 +173,7 @@ check-model: ## the tracking table's protocol in all its states (spin)
 check-wire: ## wire tests against the agent with the null backend
 	$(Q)scripts/setup check
 	$(Q)$(MAKE) wire-build
-	$(Q)$(HARNESS) $(WIRE_GROUP)
+	$(Q)$(HARNESS) $(WIRE_GROUP) $(SANDBOX_GROUP)
 
 .PHONY: check-modules
 check-modules: ## build the guest module for each kernel that we support

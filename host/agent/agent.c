@@ -29,6 +29,7 @@
 #include "lib/event.h"
 #include "lib/log.h"
 #include "price.h"
+#include "sandbox.h"
 #include "vfio_user/vfio_user.h"
 #include "vhost/vhost.h"
 
@@ -163,10 +164,29 @@ static int add_timer(struct agent *agent, sd_event_source **ret,
 	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
+/*
+ * With its first timer libsystemd reads the host's id from a file, which cannot be
+ * done in the sandbox. That one is for an hour; nobody waits for it.
+ */
+static int set_first_timer(sd_event *event)
+{
+	sd_event_source *timer = NULL;
+	int r = sd_event_add_time_relative(event, &timer, CLOCK_MONOTONIC,
+					   UINT64_C(3600000000), 1000000, NULL,
+					   NULL);
+
+	if (r >= 0)
+		r = sd_event_run(event, 0);
+	sd_event_source_disable_unref(timer);
+	return r;
+}
+
 static int open_event(struct agent *agent)
 {
 	int r = event_new(&agent->event);
 
+	if (r >= 0)
+		r = set_first_timer(agent->event);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(agent->event, &agent->work_source, on_work,
@@ -323,6 +343,23 @@ static int open_control(struct agent *agent)
 	return 0;
 }
 
+static int enter_sandbox(const struct agent *agent)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)agent;
+	return 0; /* the sanitizer opens files at the end */
+#else
+	bool unlinks = agent->vhost_name.path || agent->control_name.path;
+
+	if (agent->config->sandbox == CONFIG_SANDBOX_OFF)
+		return 0;
+	for (size_t i = 0; i < agent->num_devices; i++)
+		unlinks |= agent->devices[i].name.path != NULL;
+	return sandbox_enter(unlinks,
+			     agent->config->sandbox == CONFIG_SANDBOX_KILL);
+#endif
+}
+
 int agent_new(const struct agent_config *config, struct agent **ret)
 {
 	struct agent *agent = calloc(1, sizeof(*agent));
@@ -348,6 +385,10 @@ int agent_new(const struct agent_config *config, struct agent **ret)
 	}
 	if (r >= 0)
 		r = open_control(agent);
+	/* In the sandbox nothing can be opened. */
+	agent->status = fopen("/proc/self/status", "re");
+	if (r >= 0)
+		r = enter_sandbox(agent);
 	if (r < 0) {
 		agent_free(agent);
 		return r;
@@ -393,5 +434,7 @@ void agent_free(struct agent *agent)
 	sd_event_source_disable_unref(agent->trace_source);
 	sd_event_source_disable_unref(agent->observe_source);
 	sd_event_unref(agent->event);
+	if (agent->status)
+		(void)fclose(agent->status);
 	free(agent);
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <systemd/sd-event.h>
 
 #include "config.h"
@@ -38,6 +39,7 @@ struct agent {
 	struct socket_name vhost_name;
 	struct control *control;
 	struct socket_name control_name;
+	FILE *status; /* /proc/self/status; NULL: there is none */
 };
 
 /* --- devices.c --- */

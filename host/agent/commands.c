@@ -84,7 +84,7 @@ static int cmd_stats(void *userdata, const char *arg, FILE *out,
 		write_device_stats(&agent->devices[i], out);
 	}
 	fprintf(out, "], \"process\": ");
-	stats_json_process(out);
+	stats_json_process(out, agent->status);
 	fputc('}', out);
 	return 0;
 }

@@ -146,6 +146,23 @@ static int set_ahead(struct agent_config *config, const char *value,
 	return 0;
 }
 
+static int set_sandbox(struct agent_config *config, const char *value,
+		       const char **why)
+{
+	static const char *const words[] = {
+		[CONFIG_SANDBOX_OFF] = "off",
+		[CONFIG_SANDBOX_ON] = "on",
+		[CONFIG_SANDBOX_KILL] = "kill",
+	};
+	size_t i;
+
+	(void)why;
+	if (parse_word(value, words, ARRAY_SIZE(words), &i) < 0)
+		return -EINVAL;
+	config->sandbox = (enum config_sandbox)i;
+	return 0;
+}
+
 static int set_poll(struct agent_config *config, const char *value,
 		    const char **why)
 {
@@ -356,6 +373,9 @@ static const struct option options[] = {
 	  "permissions of the sockets for QEMU, octal (default 0600)", false },
 	{ "socket-owner", "USER", set_socket_owner,
 	  "their owner: USER, USER:GROUP or :GROUP", false },
+	{ "sandbox", "WHETHER", set_sandbox,
+	  "refuse itself the system calls that it does not need to serve: on (default), kill (end if one is made) or off",
+	  false },
 	{ "log-level", "LEVEL", set_log_level,
 	  "err, warning, notice, info (default) or debug", false },
 };
@@ -382,6 +402,7 @@ void config_init(struct agent_config *config)
 			.max_ranges = 256,
 		},
 		.poll_us = 200,
+		.sandbox = CONFIG_SANDBOX_ON,
 		.iommu = CONFIG_IOMMU_TYPE1,
 		.vhost.fd = -EBADF,
 		.control.fd = -EBADF,

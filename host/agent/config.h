@@ -36,6 +36,13 @@ struct config_device {
 	int device_fd;	   /* -EBADF: taken from the group */
 };
 
+/* What becomes of a system call that a serving agent does not need. */
+enum config_sandbox {
+	CONFIG_SANDBOX_OFF,
+	CONFIG_SANDBOX_ON,   /* it is refused */
+	CONFIG_SANDBOX_KILL, /* the agent is killed, by SIGSYS */
+};
+
 struct agent_config {
 	char *name;
 	struct vm_config vm; /* .policy points to `policy` below */
@@ -53,6 +60,7 @@ struct agent_config {
 	uid_t socket_uid;   /* (uid_t)-1: as it comes */
 	gid_t socket_gid;   /* (gid_t)-1: as it comes */
 	uint32_t poll_us;   /* for how long queues are looked at; 0: never */
+	enum config_sandbox sandbox; /* from when it serves on */
 	int log_level;
 };
 

@@ -159,9 +159,8 @@ static uint64_t status_bytes(FILE *status, const char *key)
 	return 0;
 }
 
-void stats_json_process(FILE *out)
+void stats_json_process(FILE *out, FILE *status)
 {
-	_cleanup_fclose_ FILE *status = fopen("/proc/self/status", "re");
 	struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
 	uint64_t locked = 0, private = 0;
 

@@ -23,8 +23,9 @@ void stats_json_curve(FILE *out, const struct vm_curve *curve);
 /*
  * This process's memory in bytes, as the kernel counts it: "locked" is VmLck,
  * which is what VFIO charges against RLIMIT_MEMLOCK; "private" is anonymous
- * memory in RAM; "limit" the soft RLIMIT_MEMLOCK (-1: none).
+ * memory in RAM; "limit" the soft RLIMIT_MEMLOCK (-1: none). @status is
+ * /proc/self/status, or NULL: then the first two are 0.
  */
-void stats_json_process(FILE *out);
+void stats_json_process(FILE *out, FILE *status);
 
 #endif

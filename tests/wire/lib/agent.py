@@ -21,6 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = Path(os.environ.get("PVDMA_AGENT", ROOT / "build/asan/bin/pvdma-agent"))
+# Put behind all other options.
+ARGS = os.environ.get("PVDMA_AGENT_ARGS", "").split()
 
 # Starting is quick, but a loaded machine is not.
 START_TIMEOUT = 30
@@ -54,7 +56,7 @@ class Agent:
                 filter(None, ["null", f"socket={path}", options]))]
         if vhost:
             self.command += ["--vhost-socket", self.vhost_socket]
-        self.command += ["--control", self.control_socket, *args]
+        self.command += ["--control", self.control_socket, *args, *ARGS]
         self.process = None
         self._stderr_path = self.dir / "stderr"
 
