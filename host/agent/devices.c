@@ -155,13 +155,14 @@ static uint32_t free_endpoint(struct agent *agent)
 	return endpoint;
 }
 
-static int add(struct agent *agent, struct config_device *own, const char **why)
+/* May @own be one of the VM's devices, with @num_fds descriptors? */
+static int judge(struct agent *agent, const struct config_device *own,
+		 size_t num_fds, const char **why)
 {
-	struct agent_device *dev;
-	int r;
-
-	if (own->endpoint == 0)
-		own->endpoint = free_endpoint(agent);
+	if (num_fds != (own->bdf ? 2 : 1)) {
+		*why = "expected a listening socket, and for a real device its VFIO group, along with the command";
+		return -EBADF;
+	}
 	if (find(agent, own->bdf, own->endpoint)) {
 		*why = "the VM has this device, or this endpoint, already";
 		return -EEXIST;
@@ -174,9 +175,21 @@ static int add(struct agent *agent, struct config_device *own, const char **why)
 		*why = "a real device needs iommu=type1";
 		return -EINVAL;
 	}
-	dev = append(agent);
+	return 0;
+}
+
+/* Opens and serves @own. The descriptors that were taken from @fds are gone. */
+static int add(struct agent *agent, struct config_device *own, int *fds,
+	       const char **why)
+{
+	struct agent_device *dev = append(agent);
+	int r;
+
 	if (!dev)
 		return -ENOMEM;
+	own->socket.fd = steal_fd(&fds[0]);
+	if (own->bdf)
+		own->group_fd = steal_fd(&fds[1]);
 	dev->config = own;
 	r = open_device(agent, dev);
 	if (r < 0) {
@@ -205,15 +218,11 @@ int devices_add(struct agent *agent, const char *spec, int *fds, size_t num_fds,
 		free(own);
 		return r;
 	}
-	if (num_fds != (own->bdf ? 2 : 1)) {
-		*why = "expected a listening socket, and for a real device its VFIO group, along with the command";
-		r = -EBADF;
-	} else {
-		own->socket.fd = steal_fd(&fds[0]);
-		if (own->bdf)
-			own->group_fd = steal_fd(&fds[1]);
-		r = add(agent, own, why);
-	}
+	if (own->endpoint == 0)
+		own->endpoint = free_endpoint(agent);
+	r = judge(agent, own, num_fds, why);
+	if (r == 0)
+		r = add(agent, own, fds, why);
 	if (r < 0) {
 		config_device_done(own);
 		free(own);
