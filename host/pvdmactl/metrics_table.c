@@ -215,8 +215,7 @@ static void write_vm(FILE *out, const struct family *f, json_object *vm)
 		return;
 	}
 	devices = vms_at(vm, "stats.devices");
-	for (size_t i = 0; devices && i < json_object_array_length(devices);
-	     i++)
+	for (size_t i = 0; i < vms_length(devices); i++)
 		write_device(out, f, vm, json_object_array_get_idx(devices, i));
 }
 
@@ -231,7 +230,7 @@ static void write_family(FILE *out, const struct family *f, json_object *host,
 		write_number(out, vms_at(host, f->path));
 		return;
 	}
-	for (size_t i = 0; i < json_object_array_length(vms); i++)
+	for (size_t i = 0; i < vms_length(vms); i++)
 		write_vm(out, f, json_object_array_get_idx(vms, i));
 }
 
@@ -252,7 +251,7 @@ static void write_states(FILE *out, json_object *vms,
 {
 	write_head(out, format, "vm_state", "gauge", "", NULL,
 		   "1 for the state that the VM is in.");
-	for (size_t i = 0; i < json_object_array_length(vms); i++) {
+	for (size_t i = 0; i < vms_length(vms); i++) {
 		json_object *vm = json_object_array_get_idx(vms, i);
 
 		for (size_t k = 0; k < ARRAY_SIZE(states); k++) {

@@ -36,7 +36,7 @@ static int print_list(json_object *list)
 	int r;
 
 	columns_init(&c, heads);
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
+	for (size_t i = 0; i < vms_length(list); i++) {
 		json_object *vm = nth(list, i);
 		uint64_t quota = vms_u64(vm, "quota");
 
@@ -50,8 +50,7 @@ static int print_list(json_object *list)
 		columns_add_size(&c, vms_u64(vm, "max"));
 		columns_add(&c, "%" PRIu64, vms_u64(vm, "weight"));
 		columns_add(&c, "%s", vms_text(vm, "strategy"));
-		columns_add(&c, "%zu",
-			    json_object_array_length(vms_at(vm, "devices")));
+		columns_add(&c, "%zu", vms_length(vms_at(vm, "devices")));
 	}
 	r = columns_print(&c, "", stdout);
 	columns_done(&c);
@@ -80,7 +79,7 @@ static void print_failed(json_object *list)
 {
 	bool colours = columns_colours(stdout);
 
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
+	for (size_t i = 0; i < vms_length(list); i++) {
 		json_object *vm = nth(list, i);
 
 		if (strcmp(vms_text(vm, "state"), "failed") == 0)
@@ -96,7 +95,7 @@ static void print_status(json_object *host, json_object *list)
 	uint64_t assigned = vms_u64(host, "assigned");
 	uint64_t mapped = vms_u64(host, "mapped");
 	char text[COLUMNS_SIZE_MAX];
-	size_t running = 0, num = json_object_array_length(list);
+	size_t running = 0, num = vms_length(list);
 
 	for (size_t i = 0; i < num; i++)
 		running += strcmp(vms_text(nth(list, i), "state"), "running") ==
@@ -147,7 +146,7 @@ static void print_size(const char *head, uint64_t bytes)
 
 static void print_devices(json_object *devices)
 {
-	for (size_t i = 0; i < json_object_array_length(devices); i++) {
+	for (size_t i = 0; i < vms_length(devices); i++) {
 		json_object *dev = nth(devices, i);
 		const char *driver = vms_text(dev, "driver");
 

@@ -110,11 +110,11 @@ static int print_list(json_object *list)
 	int r;
 
 	columns_init(&c, heads);
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
+	for (size_t i = 0; i < vms_length(list); i++) {
 		json_object *dev = json_object_array_get_idx(list, i);
 		json_object *problems = vms_at(dev, "problems");
 		bool used = *vms_text(dev, "vm") != '\0';
-		size_t num = json_object_array_length(problems);
+		size_t num = vms_length(problems);
 
 		columns_add(&c, "%s", vms_text(dev, "address"));
 		columns_add(&c, "%s", vms_text(dev, "driver"));
@@ -133,12 +133,11 @@ static int print_list(json_object *list)
 
 static void print_problems(json_object *list)
 {
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
+	for (size_t i = 0; i < vms_length(list); i++) {
 		json_object *dev = json_object_array_get_idx(list, i);
 		json_object *problems = vms_at(dev, "problems");
 
-		for (size_t k = 0; k < json_object_array_length(problems);
-		     k++) {
+		for (size_t k = 0; k < vms_length(problems); k++) {
 			json_object *p = json_object_array_get_idx(problems, k);
 			const char *fix = vms_text(p, "fix");
 
@@ -147,7 +146,7 @@ static void print_problems(json_object *list)
 			       fix);
 		}
 	}
-	if (json_object_array_length(list) > 0)
+	if (vms_length(list) > 0)
 		printf("\n");
 }
 
@@ -170,7 +169,7 @@ int show_devices(struct ctl *ctl, const struct verb_args *args)
 	r = get_devices(ctl, args->num_words > 0 ? address : NULL, &list);
 	if (r != 0)
 		return r;
-	if (args->num_words > 0 && json_object_array_length(list) == 0) {
+	if (args->num_words > 0 && vms_length(list) == 0) {
 		log_err("there is no device %s that could be assigned: pvdmactl devices lists all",
 			address);
 		return CTL_FAILED;

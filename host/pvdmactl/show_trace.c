@@ -62,7 +62,7 @@ static int print_table(json_object *requests)
 	int r;
 
 	columns_init(&c, heads);
-	for (size_t i = 0; i < json_object_array_length(requests); i++) {
+	for (size_t i = 0; i < vms_length(requests); i++) {
 		json_object *q = json_object_array_get_idx(requests, i);
 
 		columns_add(&c, "%" PRIu64, vms_u64(q, "number"));
@@ -90,7 +90,7 @@ static json_object *news(json_object *answer, uint64_t *seen)
 
 	if (recorded < *seen) /* it was forgotten, and begun anew */
 		*seen = 0;
-	for (size_t i = 0; i < json_object_array_length(all); i++) {
+	for (size_t i = 0; i < vms_length(all); i++) {
 		json_object *q = json_object_array_get_idx(all, i);
 
 		if (vms_u64(q, "number") > *seen)
@@ -104,11 +104,11 @@ static int print_news(struct ctl *ctl, json_object *list)
 {
 	int r = CTL_OK;
 
-	if (json_object_array_length(list) == 0)
+	if (vms_length(list) == 0)
 		return CTL_OK;
 	if (!ctl->json)
 		return print_table(list);
-	for (size_t i = 0; r == 0 && i < json_object_array_length(list); i++)
+	for (size_t i = 0; r == 0 && i < vms_length(list); i++)
 		r = ctl_print_json(
 			ctl,
 			json_object_get(json_object_array_get_idx(list, i)),

@@ -76,7 +76,7 @@ static int look_take(struct ctl *ctl, struct look *ret)
 
 static json_object *find(json_object *vms, const char *name)
 {
-	for (size_t i = 0; i < json_object_array_length(vms); i++) {
+	for (size_t i = 0; i < vms_length(vms); i++) {
 		json_object *vm = json_object_array_get_idx(vms, i);
 
 		if (strcmp(vms_text(vm, "name"), name) == 0)
@@ -124,7 +124,7 @@ static void print_host(const struct look *now, const char *eol)
 	       bytes ? columns_size(bytes, budget) : "no limit",
 	       columns_size(vms_u64(now->host, "assigned"), assigned),
 	       columns_size(vms_u64(now->host, "mapped"), mapped),
-	       json_object_array_length(now->vms), eol, eol);
+	       vms_length(now->vms), eol, eol);
 }
 
 static void print_text(const struct look *before, const struct look *now,
@@ -137,7 +137,7 @@ static void print_text(const struct look *before, const struct look *now,
 	for (size_t k = 0; k < NUM_RATES; k++)
 		heads[6 + k] = rates[k].head;
 	columns_init(&c, heads);
-	for (size_t i = 0; i < json_object_array_length(now->vms); i++) {
+	for (size_t i = 0; i < vms_length(now->vms); i++) {
 		json_object *vm = json_object_array_get_idx(now->vms, i);
 		uint64_t quota = vms_u64(vm, "quota");
 		uint64_t mapped = vms_u64(vm, "stats.vm.mapped_bytes");
@@ -164,7 +164,7 @@ static int print_json(struct ctl *ctl, const struct look *before,
 {
 	json_object *all = json_object_get(now->host);
 
-	for (size_t i = 0; i < json_object_array_length(now->vms); i++) {
+	for (size_t i = 0; i < vms_length(now->vms); i++) {
 		json_object *vm = json_object_array_get_idx(now->vms, i);
 		json_object *values = json_object_new_object();
 

@@ -279,3 +279,10 @@ const char *vms_text(json_object *object, const char *path)
 
 	return text ? text : "";
 }
+
+size_t vms_length(json_object *list)
+{
+	return json_object_is_type(list, json_type_array) ?
+		       json_object_array_length(list) :
+		       0;
+}

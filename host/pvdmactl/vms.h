@@ -34,5 +34,7 @@ int vms_list_stats(struct ctl *ctl, json_object **ret);
 json_object *vms_at(json_object *object, const char *path);
 uint64_t vms_u64(json_object *object, const char *path);
 const char *vms_text(json_object *object, const char *path);
+/* Of an array; 0 of all else, which an agent may have sent in its place. */
+size_t vms_length(json_object *list);
 
 #endif

@@ -124,18 +124,42 @@ static int send_first(struct agent_link *link)
 	return 0;
 }
 
-static void answer_first(struct agent_link *link, const char *line)
+/*
+ * The object that @line is, all of it, or NULL. It is UTF-8, since it, or words
+ * of it, may go on over the bus, which takes nothing else.
+ */
+static json_object *parse_object(const char *line, size_t len)
 {
-	struct question *q = pop(link);
-	json_object *answer = json_tokener_parse(line), *error;
+	json_tokener *tokener = json_tokener_new();
+	json_object *object;
 
-	if (!answer || !json_object_is_type(answer, json_type_object))
-		q->fn(q->userdata, "the agent's answer is not understood", NULL,
-		      NULL);
-	else if (json_object_object_get_ex(answer, "error", &error))
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT |
+						JSON_TOKENER_VALIDATE_UTF8);
+	object = json_tokener_parse_ex(tokener, line, (int)len);
+	json_tokener_free(tokener);
+	if (json_object_is_type(object, json_type_object))
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+/* @line ends with a NUL behind its @len bytes. */
+static void answer_first(struct agent_link *link, const char *line, size_t len)
+{
+	static const char nonsense[] = "the agent's answer is not understood";
+	struct question *q = pop(link);
+	json_object *answer = parse_object(line, len), *error;
+
+	if (!answer)
+		q->fn(q->userdata, nonsense, NULL, NULL);
+	else if (!json_object_object_get_ex(answer, "error", &error))
+		q->fn(q->userdata, NULL, answer, line);
+	else if (json_object_is_type(error, json_type_string))
 		q->fn(q->userdata, json_object_get_string(error), NULL, NULL);
 	else
-		q->fn(q->userdata, NULL, answer, line);
+		q->fn(q->userdata, nonsense, NULL, NULL);
 	json_object_put(answer);
 	question_free(q);
 }
@@ -205,10 +229,10 @@ static int on_input(sd_event_source *s, int fd, uint32_t revents,
 		lose(link, "an answer to no question");
 		return 0;
 	}
-	link->line[link->len - 1] = '\0';
-	link->len = 0;
+	link->line[--link->len] = '\0';
 	link->answering = true;
-	answer_first(link, link->line);
+	answer_first(link, link->line, link->len);
+	link->len = 0;
 	link->answering = false;
 	if (send_first(link) < 0)
 		lose(link, "cannot be written to");
