@@ -206,12 +206,11 @@ static uint8_t expect_room(const struct model *m, const struct transfer *t)
 	return VIRTIO_PVDMA_R_OK;
 }
 
-/* Of requests for an endpoint that is to be attached. */
-static uint8_t expect_attached(const struct model *m, uint32_t endpoint)
+uint8_t model_expect_attached(const struct model *m, uint32_t endpoint)
 {
 	if (!m->running || !m->inited)
 		return VIRTIO_PVDMA_R_STATE;
-	if (endpoint > 1)
+	if (endpoint > 1 || m->absent[endpoint])
 		return VIRTIO_PVDMA_R_NOENT;
 	return m->attached[endpoint] ? VIRTIO_PVDMA_R_OK : VIRTIO_PVDMA_R_STATE;
 }
@@ -219,15 +218,9 @@ static uint8_t expect_attached(const struct model *m, uint32_t endpoint)
 uint8_t model_expect_map(const struct model *m, const struct transfer *t,
 			 uint32_t endpoint)
 {
-	uint8_t status = expect_attached(m, endpoint);
+	uint8_t status = model_expect_attached(m, endpoint);
 
 	for (unsigned int i = 0; status == VIRTIO_PVDMA_R_OK && i < t->n; i++)
 		status = expect_piece(m, t, i);
 	return status == VIRTIO_PVDMA_R_OK ? expect_room(m, t) : status;
-}
-
-/* DEV-PREFETCH-3: whatever its granules are. */
-uint8_t model_expect_prefetch(const struct model *m, uint32_t endpoint)
-{
-	return expect_attached(m, endpoint);
 }

@@ -3,7 +3,7 @@
  * model.h - what a naive model of the device knows, expects, and insists on
  *
  * It knows no extents, policy or arena: it looks at each page and each word.
- * test_model.c plays a game against it. (It does look into the agent's ledger
+ * game.c plays against it. (It does look into the agent's ledger
  * for what is missing, since that is not the guest's to know.)
  */
 #ifndef PVDMA_TESTS_MODEL_H
@@ -40,6 +40,7 @@ struct model {
 	bool running, inited;
 	bool alive; /* the device may write to the table */
 	bool attached[2];
+	bool absent[2];	 /* the device is unplugged */
 	bool revokes;	 /* enforce=revoke */
 	bool hints_only; /* nothing else is mapped in the background */
 	struct transfer transfers[MODEL_TRANSFERS];
@@ -72,9 +73,13 @@ void model_check_transfers(const struct model *m);
 void model_before_work(struct model *m);
 void model_check_work(const struct model *m);
 
-/* The answers that the specification gives a MAP of @t, and a PREFETCH. */
+/*
+ * The answers that the specification gives: to a MAP of @t; to what asks for no
+ * more than that the endpoint is attached, such as PREFETCH, whatever its
+ * granules are (DEV-PREFETCH-3).
+ */
 uint8_t model_expect_map(const struct model *m, const struct transfer *t,
 			 uint32_t endpoint);
-uint8_t model_expect_prefetch(const struct model *m, uint32_t endpoint);
+uint8_t model_expect_attached(const struct model *m, uint32_t endpoint);
 
 #endif
