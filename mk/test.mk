@@ -61,17 +61,19 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 FUZZ_SUPPORT_SRC := $(sort $(wildcard tests/fuzz/support/*.c))
 FUZZ_BINS := $(patsubst %,$(BUILD)/fuzz/bin/fuzz_%,$(FUZZ_NAMES))
 FUZZ_LIBS = $(BUILD)/fuzz/lib/libpvdma-test.a $(BUILD)/fuzz/lib/libpvdma-ctl.a \
-	$(BUILD)/fuzz/lib/libpvdma-sim.a \
+	$(BUILD)/fuzz/lib/libpvdma-sim.a $(BUILD)/fuzz/lib/libpvdma-pvdmad.a \
 	$(BUILD)/fuzz/lib/libpvdma-agent.a $(BUILD)/fuzz/lib/libpvdma-host.a
 
 $(BUILD)/fuzz/lib/libpvdma-test.list: STAMP = $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_SRC))
 $(BUILD)/fuzz/lib/libpvdma-test.a: $(call objects,$(BUILD)/fuzz,$(FUZZ_SUPPORT_SRC)) \
 		$(BUILD)/fuzz/lib/libpvdma-test.list
 
+# FUZZ_LDFLAGS_NAME may add what one target needs, such as -Wl,--wrap=...
 $(BUILD)/fuzz/bin/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
 	$(say) LINK '$@'
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS) $(CTL_LIBS) -lm
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS_$*) -o $@ \
+		$(filter %.o,$^) $(filter %.a,$^) $(FUZZ_LIBS_$*) $(LIBS) $(CTL_LIBS) -lm
 
 -include tests/fuzz/Makefile.inc
 
@@ -184,6 +186,12 @@ check-modules: ## build the guest module for each kernel that we support
 check-e2e: ## end-to-end tests in the nested bed
 	$(Q)scripts/setup check deb
 	$(Q)$(HARNESS) $(E2E_GROUP)
+
+.PHONY: check-fuzz
+check-fuzz: ## fuzz targets: the corpora, and a few seconds of new input each
+	$(Q)scripts/setup check
+	$(Q)$(MAKE) fuzz-build
+	$(Q)$(HARNESS) $(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES))
 
 .PHONY: fuzz
 fuzz: ## fuzz each target, or FUZZ=name, for FUZZ_TIME seconds (60)

@@ -4,39 +4,24 @@
  * qemu_args.c. The input is the XML. Whatever it says, attach and detach give
  * back the same text, or an error.
  */
-#include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "lib/log.h"
 #include "pvdmactl/domain_xml.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/support/input.h"
 
 static const struct pci_address device = { .bus = 0xfe, .device = 1 };
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	(void)fprintf(stderr, "fuzz_domain: %s\n", what);
-	abort();
-}
 
 /* The promises of the metadata's parser. */
 static void check(const struct metadata *vm)
 {
-	must(vm->num_devices <= METADATA_DEVICES_MAX, "devices");
+	fuzz_must(vm->num_devices <= METADATA_DEVICES_MAX, "devices");
 	for (size_t i = 0; i < vm->num_devices; i++)
-		must(metadata_find_device(vm, &vm->devices[i]) == (int)i,
-		     "a device twice");
-	must(!vm->values[METADATA_NAME] ||
-		     metadata_name_valid(vm->values[METADATA_NAME]),
-	     "name");
-	must(metadata_number(vm, METADATA_QUEUES, 2) <= 64, "queues");
-	must(metadata_number(vm, METADATA_SPARE_PORTS, 1) <= 16, "ports");
+		fuzz_must(metadata_find_device(vm, &vm->devices[i]) == (int)i,
+			  "a device twice");
+	fuzz_must(!vm->values[METADATA_NAME] ||
+			  metadata_name_valid(vm->values[METADATA_NAME]),
+		  "name");
+	fuzz_must(metadata_number(vm, METADATA_QUEUES, 2) <= 64, "queues");
+	fuzz_must(metadata_number(vm, METADATA_SPARE_PORTS, 1) <= 16, "ports");
 }
 
 /* An edited domain can be read, and what was put in be taken out. */
@@ -45,13 +30,13 @@ static void check_edit(struct domain_xml *domain, const char *before,
 {
 	struct domain_xml *again = NULL;
 
-	must(domain_xml_new(domain_xml_text(domain), &again) == 0,
-	     "what was written cannot be read");
-	must(domain_xml_metadata(again) != NULL, "no metadata");
-	must(domain_xml_memory_shared(again), "private memory");
+	fuzz_must(domain_xml_new(domain_xml_text(domain), &again) == 0,
+		  "what was written cannot be read");
+	fuzz_must(domain_xml_metadata(again) != NULL, "no metadata");
+	fuzz_must(domain_xml_memory_shared(again), "private memory");
 	if (domain_xml_detach(again, &device) == 0 && !strange)
-		must(strcmp(domain_xml_text(again), before) == 0,
-		     "detach does not undo attach");
+		fuzz_must(strcmp(domain_xml_text(again), before) == 0,
+			  "detach does not undo attach");
 	domain_xml_free(again);
 }
 
@@ -59,13 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct metadata changes = { 0 };
 	struct domain_xml *domain;
-	char *text = malloc(size + 1);
+	struct fuzz_input in = { data, data + size };
+	char *text = fuzz_string(&in);
 	bool strange;
 
 	log_set_max_level(-1);
-	must(text != NULL, "memory");
-	memcpy(text, data, size);
-	text[size] = '\0';
 	/* with what says that we have been there, anything may be undone */
 	strange = strstr(text, "before") || strstr(text, "pvdma-") ||
 		  strstr(text, "absent");
@@ -80,9 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		strange |= domain_xml_metadata(domain)->num_devices > 0;
 	}
 	(void)domain_xml_check(domain, &device);
-	must(metadata_set(&changes, "fuzz", METADATA_QUOTA, "1M") == 0,
-	     "quota");
-	must(metadata_set(&changes, "fuzz", METADATA_NAME, "a") == 0, "name");
+	fuzz_must(metadata_set(&changes, "fuzz", METADATA_QUOTA, "1M") == 0,
+		  "quota");
+	fuzz_must(metadata_set(&changes, "fuzz", METADATA_NAME, "a") == 0,
+		  "name");
 	if (domain_xml_attach(domain, &device, &changes) == 0)
 		check_edit(domain, text, strange);
 	domain_xml_free(domain);

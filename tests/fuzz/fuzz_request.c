@@ -21,63 +21,31 @@
  * each step the books agree with the IOMMU, nothing is mapped that is no memory,
  * and no byte of memory changed while no queue ran.
  */
-#include <errno.h>
-#include <stdio.h>
-
 #include "host/lib/log.h"
-#include "host/lib/macros.h"
+#include "tests/fuzz/support/input.h"
 #include "tests/unit/support/guest.h"
 
 #define PAGE	   4096u
 #define PAGES	   128u /* of the guest's memory, at 0 and above it */
 #define MAX_RANGES 6u
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *data;
-	size_t size;
-};
-
 static struct guest g;
 static uint64_t observed; /* when vm_observe() wants to be called again */
 static uint8_t before[PAGES * PAGE];
 static const char sources[2];
 
-static uint8_t get8(struct input *in)
-{
-	if (in->size == 0)
-		return 0;
-	in->size--;
-	return *in->data++;
-}
-
-static uint16_t get16(struct input *in)
-{
-	uint16_t low = get8(in);
-
-	return (uint16_t)(low | get8(in) << 8);
-}
-
-static uint32_t get32(struct input *in)
-{
-	uint32_t low = get16(in);
-
-	return low | (uint32_t)get16(in) << 16;
-}
-
 /* --- steps --- */
 
-static void do_ranges(struct input *in)
+static void do_ranges(struct fuzz_input *in)
 {
 	struct virtio_pvdma_range ranges[MAX_RANGES];
-	uint8_t type = (uint8_t)(VIRTIO_PVDMA_T_MAP + get8(in) % 4);
-	uint32_t endpoint = get8(in) % 3;
-	uint16_t n = (uint16_t)(1 + get8(in) % MAX_RANGES);
+	uint8_t type = (uint8_t)(VIRTIO_PVDMA_T_MAP + fuzz_u8(in) % 4);
+	uint32_t endpoint = fuzz_u8(in) % 3;
+	uint16_t n = (uint16_t)(1 + fuzz_u8(in) % MAX_RANGES);
 
 	for (uint16_t i = 0; i < n; i++) {
-		uint64_t first = get16(in);
-		uint32_t count = get8(in);
+		uint64_t first = fuzz_u16(in);
+		uint32_t count = fuzz_u8(in);
 
 		/* Some are far out. */
 		if (first & 0x8000)
@@ -91,67 +59,66 @@ static void do_ranges(struct input *in)
 	(void)guest_ask(&g, type, endpoint, ranges, n, sizeof(ranges[0]));
 }
 
-static void do_raw(struct input *in)
+static void do_raw(struct fuzz_input *in)
 {
 	uint8_t buf[256];
-	size_t n = min((size_t)get8(in), in->size);
+	size_t n = fuzz_u8(in);
+	const uint8_t *p = fuzz_bytes(in, &n);
 
-	memcpy(buf, in->data, n);
-	in->data += n;
-	in->size -= n;
+	memcpy(buf, p, n);
 	(void)guest_send(&g, buf, n);
 }
 
-static void do_init(struct input *in)
+static void do_init(struct fuzz_input *in)
 {
 	uint64_t nonce = htole64(GUEST_NONCE);
-	uint16_t version = get8(in) % 4 ? 1 : 2;
-	uint64_t addr = (uint64_t)get8(in) * PAGE / 2;
+	uint16_t version = fuzz_u8(in) % 4 ? 1 : 2;
+	uint64_t addr = (uint64_t)fuzz_u8(in) * PAGE / 2;
 
 	if (addr + 8 <= g.size && g.vm->root->running)
 		memcpy(g.mem + addr, &nonce, sizeof(nonce));
 	(void)guest_init_at(&g, version, addr, GUEST_NONCE);
 }
 
-static void do_leaf(struct input *in)
+static void do_leaf(struct fuzz_input *in)
 {
-	uint64_t index = get8(in);
-	uint64_t page = get8(in);
+	uint64_t index = fuzz_u8(in);
+	uint64_t page = fuzz_u8(in);
 
 	(void)guest_leaf_at(&g, index % 3, page * PAGE + (index > 250));
 }
 
 /* Words of leaves, wherever they are: the guest may lie. */
-static void do_word(struct input *in)
+static void do_word(struct fuzz_input *in)
 {
-	uint64_t at = get8(in) % PAGES * (PAGE / 4);
+	uint64_t at = fuzz_u8(in) % PAGES * (PAGE / 4);
 
-	at += get16(in) % (PAGE / 4);
-	*((uint32_t *)(void *)g.mem + at) = get32(in);
+	at += fuzz_u16(in) % (PAGE / 4);
+	*((uint32_t *)(void *)g.mem + at) = fuzz_u32(in);
 }
 
-static void do_plug(struct input *in)
+static void do_plug(struct fuzz_input *in)
 {
-	const char *source = &sources[get8(in) % 2];
-	uint64_t at = get8(in), pages = get8(in), offset = get8(in);
-	uint32_t prot = get8(in) % 5;
+	const char *source = &sources[fuzz_u8(in) % 2];
+	uint64_t at = fuzz_u8(in), pages = fuzz_u8(in), offset = fuzz_u8(in);
+	uint32_t prot = fuzz_u8(in) % 5;
 
 	(void)vm_memory_add(g.vm, source, at * PAGE, pages * PAGE, g.fd,
 			    (prot == 4 ? offset : at) * PAGE, prot % 4);
 }
 
-static void do_unplug(struct input *in)
+static void do_unplug(struct fuzz_input *in)
 {
-	const char *source = &sources[get8(in) % 2];
-	uint64_t at = get8(in), pages = get8(in);
+	const char *source = &sources[fuzz_u8(in) % 2];
+	uint64_t at = fuzz_u8(in), pages = fuzz_u8(in);
 
 	(void)vm_memory_remove(g.vm, source, at * PAGE, pages * PAGE);
 }
 
-static void do_fault(struct input *in)
+static void do_fault(struct fuzz_input *in)
 {
 	static const int errors[] = { -ENOSPC, -ENOMEM, -EINVAL, -EIO };
-	uint8_t what = get8(in), when = get8(in);
+	uint8_t what = fuzz_u8(in), when = fuzz_u8(in);
 
 	if (what & 0x80)
 		null_iommu_fail_unmap(g.iommu, when % 4, -EIO, what % 3);
@@ -160,9 +127,9 @@ static void do_fault(struct input *in)
 				    what / 4 % 8);
 }
 
-static void do_endpoint(struct input *in)
+static void do_endpoint(struct fuzz_input *in)
 {
-	uint8_t what = get8(in);
+	uint8_t what = fuzz_u8(in);
 
 	if (what & 1)
 		(void)vm_endpoint_add(g.vm, what / 2 % 3);
@@ -170,17 +137,17 @@ static void do_endpoint(struct input *in)
 		vm_endpoint_remove(g.vm, what / 2 % 3);
 }
 
-static void do_queues(struct input *in)
+static void do_queues(struct fuzz_input *in)
 {
-	if (get8(in) % 3)
+	if (fuzz_u8(in) % 3)
 		vm_queues_start(g.vm);
 	else
 		vm_queues_stop(g.vm);
 }
 
-static void do_step(struct input *in)
+static void do_step(struct fuzz_input *in)
 {
-	uint8_t what = get8(in) % 16;
+	uint8_t what = fuzz_u8(in) % 16;
 
 	switch (what) {
 	case 0:
@@ -193,10 +160,10 @@ static void do_step(struct input *in)
 	case 4:
 		return do_leaf(in);
 	case 5:
-		(void)guest_attach_as(&g, get8(in) % 3, get8(in) % 3);
+		(void)guest_attach_as(&g, fuzz_u8(in) % 3, fuzz_u8(in) % 3);
 		return;
 	case 6:
-		(void)guest_detach(&g, get8(in) % 3);
+		(void)guest_detach(&g, fuzz_u8(in) % 3);
 		return;
 	case 7:
 		return do_word(in);
@@ -205,18 +172,18 @@ static void do_step(struct input *in)
 	case 9:
 		return do_unplug(in);
 	case 10:
-		return vm_memory_drop(g.vm, &sources[get8(in) % 2]);
+		return vm_memory_drop(g.vm, &sources[fuzz_u8(in) % 2]);
 	case 11:
 		return do_queues(in);
 	case 12:
 		return vm_device_reset(g.vm);
 	case 13:
-		(void)vm_set_quota(g.vm, (uint64_t)get8(in) * PAGE);
+		(void)vm_set_quota(g.vm, (uint64_t)fuzz_u8(in) * PAGE);
 		return;
 	case 14:
-		return get8(in) % 2 ? do_endpoint(in) : do_fault(in);
+		return fuzz_u8(in) % 2 ? do_endpoint(in) : do_fault(in);
 	default:
-		if (get8(in) % 2)
+		if (fuzz_u8(in) % 2)
 			return guest_tick(&g, GUEST_LATE);
 		(void)vm_look(g.vm);
 		observed = vm_observe(g.vm, observed);
@@ -247,11 +214,11 @@ static void check_quota(uint64_t charged_before)
 	assert(quota->charged <= max(quota->limit, charged_before));
 }
 
-static void steps(struct input *in)
+static void steps(struct fuzz_input *in)
 {
-	while (in->size > 0) {
+	while (fuzz_more(in)) {
 		bool stopped = !g.vm->root->running;
-		bool writes = in->data[0] % 16 == 7; /* the guest itself */
+		bool writes = *in->at % 16 == 7; /* the guest itself */
 		uint64_t charged = g.vm->root->quota.charged;
 
 		if (stopped)
@@ -274,15 +241,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		VIRTIO_PVDMA_S_ON_DEMAND, /* with ahead */
 		VIRTIO_PVDMA_S_DIRECT_MAP,
 	};
-	struct input in = { .data = data, .size = size };
-	uint8_t how = get8(&in);
+	struct fuzz_input in = { data, data + size };
+	uint8_t how = fuzz_u8(&in);
 
 	log_set_max_level(-1);
 	observed = 0;
 	guest_start(&g,
 		    &(struct guest_options){
 			    .size = PAGES * PAGE,
-			    .quota = (uint64_t)get8(&in) * PAGE,
+			    .quota = (uint64_t)fuzz_u8(&in) * PAGE,
 			    .shift = shifts[how % 4],
 			    .strategy =
 				    strategies[how >> 2 & 1 ? 2 : how >> 6 & 1],

@@ -5,29 +5,13 @@
  * which are put there; else it is text. What comes out must be encoded and read
  * back as it is, and be replayed within its quota.
  */
-#include <errno.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "host/lib/log.h"
 #include "host/sim/crc32.h"
 #include "host/sim/grid.h"
 #include "host/sim/import.h"
 #include "host/sim/replay.h"
 #include "host/sim/trace_file.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	(void)fprintf(stderr, "fuzz_trace: %s\n", what);
-	abort();
-}
+#include "tests/fuzz/support/input.h"
 
 static struct trace *from_file(const uint8_t *data, size_t size)
 {
@@ -46,9 +30,9 @@ static struct trace *from_file(const uint8_t *data, size_t size)
 	for (int i = 0; i < 4; i++)
 		buf[n + (size_t)i] = (uint8_t)(crc >> 8 * i);
 	r = trace_decode(buf, n + 4, &trace, &offset);
-	must(!r == (trace != NULL), "a verdict and a trace");
-	must(offset <= n + 4, "an offset outside");
-	must(r <= 0 || trace_verdict_text(r), "no words");
+	fuzz_must(!r == (trace != NULL), "a verdict and a trace");
+	fuzz_must(offset <= n + 4, "an offset outside");
+	fuzz_must(r <= 0 || trace_verdict_text(r), "no words");
 	free(buf);
 	return trace;
 }
@@ -64,8 +48,8 @@ static struct trace *from_text(const uint8_t *data, size_t size)
 		return NULL;
 	r = import_text(in, &options, &result);
 	(void)fclose(in);
-	must(!r == (result.trace != NULL), "an error and a trace");
-	must(!r || result.error || r != -EBADMSG, "no reason");
+	fuzz_must(!r == (result.trace != NULL), "an error and a trace");
+	fuzz_must(!r || result.error || r != -EBADMSG, "no reason");
 	return result.trace;
 }
 
@@ -75,10 +59,11 @@ static void check_round_trip(const struct trace *trace)
 	uint8_t *buf = NULL, *again = NULL;
 	size_t size, size_again;
 
-	must(!trace_encode(trace, &buf, &size), "encode");
-	must(!trace_decode(buf, size, &back, NULL), "decode");
-	must(!trace_encode(back, &again, &size_again), "encode again");
-	must(size == size_again && !memcmp(buf, again, size), "another trace");
+	fuzz_must(!trace_encode(trace, &buf, &size), "encode");
+	fuzz_must(!trace_decode(buf, size, &back, NULL), "decode");
+	fuzz_must(!trace_encode(back, &again, &size_again), "encode again");
+	fuzz_must(size == size_again && !memcmp(buf, again, size),
+		  "another trace");
 	free(buf);
 	free(again);
 	trace_free(back);
@@ -105,8 +90,9 @@ static void check_replay(const struct trace *trace)
 
 		if (replay_run(trace, grid, quota, all[i], &cost_default, &r))
 			break;
-		must(r.pinned_peak <= quota, "over its quota");
-		must(r.unserved <= r.waits && r.waits <= r.map_calls, "books");
+		fuzz_must(r.pinned_peak <= quota, "over its quota");
+		fuzz_must(r.unserved <= r.waits && r.waits <= r.map_calls,
+			  "books");
 	}
 	grid_free(grid);
 }

@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/macros.h"
+#include "tests/fuzz/support/input.h"
 #include "vhost/regions.h"
 #include "vhost/virtq.h"
 
@@ -30,8 +30,6 @@
 #define READ_MAX   300
 #define TAIL	   8
 #define USER	   0x7f0000000000ULL
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What lies where: guest page number to page of the file. */
 static const struct {
@@ -53,19 +51,32 @@ static struct {
 static uint8_t twin[GUEST_SIZE];
 static struct virtq_chain chain;
 
-static void must(bool ok, const char *what)
+/* Changes that are still to come; -Wl,--wrap calls us. */
+static struct fuzz_input changes;
+
+bool __wrap_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size);
+bool __real_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size);
+
+bool __wrap_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size)
 {
-	if (ok)
-		return;
-	(void)fprintf(stderr, "fuzz_virtq: %s\n", what);
-	abort();
+	bool contains = __real_regions_contain(mem, gpa, size);
+
+	if (fuzz_more(&changes)) {
+		uint16_t at = fuzz_u16(&changes) % GUEST_SIZE;
+
+		world.file[at] ^= fuzz_u8(&changes);
+	}
+	return contains;
 }
 
 static void open_world(void)
 {
 	int fd = memfd_create("guest", MFD_CLOEXEC);
 
-	must(fd >= 0 && ftruncate(fd, GUEST_SIZE) == 0, "no memory");
+	fuzz_must(fd >= 0 && ftruncate(fd, GUEST_SIZE) == 0, "no memory");
 	for (size_t i = 0; i < ARRAY_SIZE(layout); i++) {
 		struct vhost_user_region region = {
 			.gpa = layout[i].gpa,
@@ -74,11 +85,12 @@ static void open_world(void)
 			.offset = layout[i].file * PAGE,
 		};
 
-		must(regions_add(&world.mem, &region, fd) == 0, "no region");
+		fuzz_must(regions_add(&world.mem, &region, fd) == 0,
+			  "no region");
 	}
 	world.file = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  fd, 0);
-	must(world.file != MAP_FAILED, "no memory");
+	fuzz_must(world.file != MAP_FAILED, "no memory");
 	close(fd);
 }
 
@@ -187,12 +199,13 @@ static void serve(struct virtq *vq, const struct twin_chain *c,
 	uint32_t written = 0;
 	uint64_t n;
 
-	must(chain.head == c->head, "another head");
-	must(chain.readable == c->readable, "another readable size");
-	must(chain.writable == c->writable, "another writable size");
+	fuzz_must(chain.head == c->head, "another head");
+	fuzz_must(chain.readable == c->readable, "another readable size");
+	fuzz_must(chain.writable == c->writable, "another writable size");
 	n = min(c->readable, (uint64_t)READ_MAX);
-	must(virtq_read(&chain, &world.mem, read, READ_MAX) == n, "read size");
-	must(memcmp(read, c->read, n) == 0, "other bytes");
+	fuzz_must(virtq_read(&chain, &world.mem, read, READ_MAX) == n,
+		  "read size");
+	fuzz_must(memcmp(read, c->read, n) == 0, "other bytes");
 	if (chain.writable >= TAIL) {
 		virtq_write(&chain, &world.mem, tail, TAIL);
 		written = TAIL;
@@ -217,40 +230,110 @@ static void run(struct virtq *vq)
 		virtq_suppress_kicks(vq, i % 2);
 		((uint16_t *)(twin + used))[0] = htole16(i % 2);
 		twin_pop(&c, vq, avail);
-		must(virtq_pending(vq) == (c.verdict != VIRTQ_EMPTY),
-		     "pending or not");
+		fuzz_must(virtq_pending(vq) == (c.verdict != VIRTQ_EMPTY),
+			  "pending or not");
 		verdict = virtq_pop(vq, &world.mem, &chain);
-		must(verdict == c.verdict, virtq_strverdict(verdict));
+		fuzz_must(verdict == c.verdict, virtq_strverdict(verdict));
 		if (verdict != VIRTQ_OK)
 			break;
 		serve(vq, &c, used);
 		(void)virtq_wants_call(vq);
 	}
-	must(memcmp(twin, world.file, GUEST_SIZE) == 0, "other memory");
+	fuzz_must(memcmp(twin, world.file, GUEST_SIZE) == 0, "other memory");
+}
+
+/* --- memory that changes --- */
+
+static void check_chain(const struct virtq *vq)
+{
+	uint64_t readable = 0, writable = 0;
+
+	fuzz_must(chain.head < vq->size, "the head");
+	fuzz_must(chain.num_pieces <= vq->size, "a chain too long");
+	fuzz_must(chain.num_readable <= chain.num_pieces, "the border");
+	for (unsigned int i = 0; i < chain.num_pieces; i++) {
+		const struct virtq_piece *piece = &chain.pieces[i];
+
+		for (uint64_t k = 0; k < piece->size; k++)
+			fuzz_must(twin_byte(piece->gpa + k), "no memory");
+		if (i < chain.num_readable)
+			readable += piece->size;
+		else
+			writable += piece->size;
+	}
+	fuzz_must(readable == chain.readable, "the readable size");
+	fuzz_must(writable == chain.writable, "the writable size");
+}
+
+static void run_changing(struct virtq *vq)
+{
+	static const uint8_t tail[TAIL];
+	static uint8_t read[READ_MAX];
+
+	for (int i = 0; i < 200; i++) {
+		uint16_t last = vq->last_avail, used = vq->used;
+		int verdict = virtq_pop(vq, &world.mem, &chain);
+
+		fuzz_must(vq->last_avail ==
+				  (uint16_t)(last + (verdict == VIRTQ_OK)),
+			  "another position");
+		if (verdict != VIRTQ_OK)
+			return;
+		check_chain(vq);
+		(void)virtq_read(&chain, &world.mem, read, READ_MAX);
+		if (chain.writable >= TAIL)
+			virtq_write(&chain, &world.mem, tail, TAIL);
+		virtq_push(vq, &chain, TAIL);
+		fuzz_must(vq->used == (uint16_t)(used + 1), "not one more");
+	}
+}
+
+/* Takes the changes off the input. */
+static void take_changes(struct fuzz_input *in)
+{
+	size_t size = fuzz_u8(in) * (size_t)3;
+	const uint8_t *p = fuzz_bytes(in, &size);
+
+	changes = (struct fuzz_input){ p, p + size };
+}
+
+static void fill(struct fuzz_input *in)
+{
+	size_t size = GUEST_SIZE;
+	const uint8_t *p = fuzz_bytes(in, &size);
+
+	memset(world.file, 0, GUEST_SIZE);
+	if (size > 0)
+		memcpy(world.file, p, size);
+	memcpy(twin, world.file, GUEST_SIZE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct fuzz_input in = { data, data + size };
 	struct virtq vq = { 0 };
-	size_t n, avail, used;
+	size_t avail, used;
+	uint8_t how;
 
 	if (!world.file)
 		open_world();
-	if (size < 3)
-		return 0;
-	must(virtq_set_size(&vq, 1u << (data[0] % 7)) == 0, "size");
-	vq.last_avail = (uint16_t)(data[1] | data[2] << 8);
-	n = min(size - 3, (size_t)GUEST_SIZE);
-	memset(world.file, 0, GUEST_SIZE);
-	memcpy(world.file, data + 3, n);
-	memcpy(twin, world.file, GUEST_SIZE);
+	how = fuzz_u8(&in);
+	fuzz_must(virtq_set_size(&vq, 1u << (how & 0x7f) % 7) == 0, "size");
+	vq.last_avail = fuzz_u16(&in);
+	changes = (struct fuzz_input){ NULL, NULL };
+	if (how & 0x80)
+		take_changes(&in);
+	fill(&in);
 	avail = vq.size * sizeof(struct vring_desc);
 	used = align_up(avail + 6 + 2u * vq.size, 64);
 	vq.desc_user = USER;
 	vq.avail_user = USER + avail;
 	vq.used_user = USER + used;
-	must(virtq_resolve(&vq, &world.mem), "resolve");
+	fuzz_must(virtq_resolve(&vq, &world.mem), "resolve");
 	virtq_load_used(&vq);
-	run(&vq);
+	if (how & 0x80)
+		run_changing(&vq);
+	else
+		run(&vq);
 	return 0;
 }
