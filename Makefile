@@ -4,6 +4,7 @@
 #
 #   mk/build.mk    how C becomes libraries and programs, per build variant
 #   mk/test.mk     which tests there are and how they are run
+#   mk/coverage.mk  how much of the code the tests run
 #   mk/e2e.mk      programs that run inside of the nested bed
 #   mk/lint.mk     how the sources are judged
 #   mk/install.mk  what goes where on a system
@@ -45,6 +46,7 @@ help: ## list the targets
 
 include mk/build.mk
 include mk/test.mk
+include mk/coverage.mk
 include mk/e2e.mk
 include mk/lint.mk
 include mk/install.mk
