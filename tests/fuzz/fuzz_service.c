@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Fuzzes the files that the service reads: host/pvdmad/service_config.c
- * (pvdmad.conf) and spec.c (what it keeps of a VM over its own restart). The
- * first byte says which, the rest is the file. The outcome is an error, or
- * settings within their bounds; a VM's are read back as they were written.
+ * (pvdmad.conf), and what it keeps over its own restart, of a VM (spec.c) and
+ * of the budget (service_budget.c). The first byte says which (modulo 3), the
+ * rest is the file. The outcome is an error, or settings within their bounds; a
+ * VM's are read back as they were written.
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 
 #include "lib/log.h"
 #include "pvdmad/budget.h"
+#include "pvdmad/service.h"
 #include "pvdmad/service_config.h"
 #include "pvdmad/spec.h"
 #include "tests/fuzz/support/input.h"
@@ -103,6 +105,27 @@ static void check_spec(void)
 	spec_done(&spec);
 }
 
+/* Whatever there is in the file, the service starts. */
+static void check_budget(const uint8_t *data, size_t size)
+{
+	const struct service_config config = {
+		.runtime_dir = folder,
+		.budget = 1 << 30,
+	};
+	struct service service = { .config = &config };
+	char file[64];
+	FILE *f;
+
+	(void)snprintf(file, sizeof(file), "%s/budget", folder);
+	f = fopen(file, "we");
+	fuzz_must(f && fwrite(data, 1, size, f) == size && fclose(f) == 0,
+		  "no file");
+	fuzz_must(service_load_budget(&service) == 0, "does not start");
+	if (!memmem(data, size, "budget", strlen("budget")))
+		fuzz_must(service.budget == config.budget, "another budget");
+	(void)unlink(file);
+}
+
 static void remove_folder(void)
 {
 	(void)rmdir(folder);
@@ -126,9 +149,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_must(ftruncate(fd, 0) == 0 && pwrite(fd, data + 1, size - 1, 0) ==
 						   (ssize_t)size - 1,
 		  "no file");
-	if (data[0] % 2)
+	if (data[0] % 3 == 0)
+		check_config();
+	else if (data[0] % 3 == 1)
 		check_spec();
 	else
-		check_config();
+		check_budget(data + 1, size - 1);
 	return 0;
 }
