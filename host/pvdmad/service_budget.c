@@ -153,6 +153,7 @@ static int save_budget(const struct service *service, uint64_t bytes)
 
 struct saved_budget {
 	uint64_t budget, configured;
+	bool has_budget, has_configured;
 };
 
 static int set_saved(void *userdata, const struct settings_place *place,
@@ -161,10 +162,14 @@ static int set_saved(void *userdata, const struct settings_place *place,
 	struct saved_budget *saved = userdata;
 
 	(void)place;
-	if (strcmp(key, "budget") == 0)
+	if (strcmp(key, "budget") == 0) {
+		saved->has_budget = true;
 		return parse_size(value, &saved->budget);
-	if (strcmp(key, "configured") == 0)
+	}
+	if (strcmp(key, "configured") == 0) {
+		saved->has_configured = true;
 		return parse_size(value, &saved->configured);
+	}
 	return -ENOENT;
 }
 
@@ -182,7 +187,9 @@ int service_load_budget(struct service *service)
 	service->budget = service->config->budget;
 	if (access(path, F_OK) < 0)
 		return 0;
-	if (settings_load(&reader, path) < 0) {
+	/* A half of it would be taken for no limit. */
+	if (settings_load(&reader, path) < 0 || !saved.has_budget ||
+	    !saved.has_configured) {
 		log_warn("%s says nothing; the budget is as configured", path);
 		return 0;
 	}

@@ -121,7 +121,8 @@ static void check_budget(const uint8_t *data, size_t size)
 	fuzz_must(f && fwrite(data, 1, size, f) == size && fclose(f) == 0,
 		  "no file");
 	fuzz_must(service_load_budget(&service) == 0, "does not start");
-	if (!memmem(data, size, "budget", strlen("budget")))
+	if (!memmem(data, size, "budget", strlen("budget")) ||
+	    !memmem(data, size, "configured", strlen("configured")))
 		fuzz_must(service.budget == config.budget, "another budget");
 	(void)unlink(file);
 }
