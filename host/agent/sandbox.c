@@ -145,10 +145,10 @@ static int allow_parts(scmp_filter_ctx filter)
 		{ SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
 		{ SCMP_SYS(mprotect),
 		  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-		{ SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX) },
-		{ SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self) },
-		{ SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self) },
-		{ SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0) },
+		{ SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0) },
+		{ SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self, 0) },
+		{ SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self, 0) },
+		{ SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0, 0) },
 	};
 	int r = 0;
 
