@@ -3,17 +3,11 @@
 # Programs that run inside of the nested bed, beside the agent and
 # pvdma-work (mk/build.mk).
 #
-# What guests run is static: they have no libraries. The backends' unit suite
-# runs once more in the bed's emulated host, where there is a real container; the
-# host has no cmocka, so its library travels with the suite. Neither has
-# sanitizers, whose libraries are not there.
+# The backends' unit suite runs once more in the bed's emulated host, where there is
+# a real container; the host has no cmocka, so its library travels with the suite,
+# and no sanitizers' libraries, so it is built without.
 
 E2E_BIN := $(BUILD)/e2e/bin
-
-$(E2E_BIN)/edu: tests/e2e/edu.c tests/modules/edudma/edu_regs.h $(BUILD)/flags
-	$(say) LINK '$@'
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -static -o $@ $<
 
 E2E_SUITE := $(if $(wildcard tests/unit/test_iommu.c),$(E2E_BIN)/test_iommu)
 E2E_SUITE_OBJ := $(call objects,$(BUILD),tests/unit/test_iommu.c)
@@ -32,4 +26,4 @@ $(E2E_BIN)/test_iommu: $(E2E_SUITE_OBJ) $(BUILD)/lib/libpvdma-test.a \
 	$(Q)cp -L "$$($(CC) -print-file-name=libcmocka.so.0)" $(@D)
 
 .PHONY: e2e-build
-e2e-build: $(call agent_of,$(BUILD)) $(BUILD)/bin/pvdma-work $(E2E_BIN)/edu $(E2E_SUITE)
+e2e-build: $(call agent_of,$(BUILD)) $(BUILD)/bin/pvdma-work $(E2E_SUITE)

@@ -108,6 +108,19 @@ dmacheck_bench() {
 	dmesg | grep 'dmacheck:'
 }
 
+# edu BDF [at|above ADDRESS]: edu, whoever drives it, does DMA where nobody mapped anything for
+# it. "at": it copies 64 bytes there to half a page behind them. Else it writes to and reads a
+# page, "above" that address: says "reached" or "blocked". tests/modules/edudma/bare.c has more.
+edu() {
+	_edu=/sys/module/edudma/parameters
+	[ -e $_edu ] || load edudma what=none || return
+	if [ "${2:-above}" = at ]; then
+		echo "$1 $3" > $_edu/copy
+	else
+		echo "$1 ${3:-0}" > $_edu/touch && cat $_edu/touch
+	fi
+}
+
 # bus_master BDF: may the device do DMA? bus_master_on BDF: it may from now on.
 bus_master() {
 	_command=$(hexdump -s 4 -n 2 -e '1/2 "%u"' "$PCI/devices/$1/config")

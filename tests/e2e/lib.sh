@@ -228,7 +228,7 @@ with_files() {
 	"$call" "$name" --file "$E2E_BIN/pvdma-$version.ko:extra/pvdma.ko" \
 		--file "$E2E_BIN/dmacheck-$version.ko:extra/dmacheck.ko" \
 		--file "$E2E_BIN/edudma-$version.ko:extra/edudma.ko" \
-		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_BIN/edu:bin/edu" \
+		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" \
 		--file "$E2E_DIR/guest.sh:e2e.sh" "$@"
 }
 

@@ -9,6 +9,7 @@
 #     ctl.in ctl.out           the control channel: commands in, lines out
 #                              (guest/lib.sh describes them)
 #     script.log               the output of the guest's script
+#     registers.log            where its CPUs were when a wait for it was given up
 #     qemu.log command pid status
 # and is copied to the artifacts when the guest stops. The control channel is a
 # virtio-serial port: no assigned device, and no DMA mapping, takes part in it.
@@ -300,6 +301,18 @@ _guest_launch() {
 	done
 }
 
+# _guest_registers NAME: where its CPUs are, three times: a kernel that hangs says nothing.
+_guest_registers() {
+	local dir i
+
+	dir=$(guest_dir "$1") || return
+	for i in 1 2 3; do
+		guest_qmp "$1" '{"execute": "human-monitor-command",
+			"arguments": {"command-line": "info registers -a"}}' | jq -r . || break
+		sleep 1
+	done > "$dir/registers.log" 2>&1
+}
+
 # _guest_await NAME SECONDS WHAT COMMAND...: until the command succeeds; gives up
 # on time, when QEMU ends, and when the guest's kernel panicked.
 _guest_await() {
@@ -315,6 +328,7 @@ _guest_await() {
 			why='its kernel panicked'
 		elif ((SECONDS >= end)); then
 			why='time-out'
+			_guest_registers "$name" || true
 		fi
 		if [[ -n $why ]]; then
 			{
@@ -489,7 +503,7 @@ guest_stop() {
 		keep=$BED_OUT/guest-$name.$tries
 	done
 	mkdir "$keep"
-	for file in serial.log dmesg.log script.log qemu.log command ctl.out; do
+	for file in serial.log dmesg.log script.log qemu.log command ctl.out registers.log; do
 		[[ ! -e $dir/$file ]] || cp "$dir/$file" "$keep/"
 	done
 	rm -rf "$dir"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * edudma.c - what a device reaches before, while and after it is mapped
+ * driver.c - what a device reaches before, while and after it is mapped
  *
  * A driver for QEMU's "edu" device, whose DMA engine writes where it is told
  * to. In its probe it maps memory through the DMA API, gives it up, and lets
@@ -19,21 +19,20 @@
  *	stream	maps and gives up 3072 pages, and counts those that are mapped
  *	copies	maps 256 pages to use them all at once: some may be copies, and
  *		are to carry what the device writes and reads all the same
+ *	none	no driver: devices are left alone, but for what bare.c is told
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
-#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/irq_work.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
-#include "edu_regs.h"
+#include "edudma.h"
 
-#define BYTES	64u
-#define WAIT_MS 30000
+#define BYTES EDUDMA_BYTES
 
 /* 1 MiB, to take pages from that lie side by side */
 #define AREA_ORDER 8
@@ -41,7 +40,7 @@
 
 static char *what = "basic";
 module_param(what, charp, 0444);
-MODULE_PARM_DESC(what, "basic, twice, batch, stream or copies");
+MODULE_PARM_DESC(what, "basic, twice, batch, stream, copies or none");
 
 static unsigned int wait_ms = 100;
 module_param(wait_ms, uint, 0444);
@@ -57,21 +56,10 @@ struct edu {
 	u8 *area; /* mapped and unmapped; stays allocated */
 };
 
-/* A transfer of BYTES; waits for its end. */
+/* See edudma_move(): one that does not end is in the log, and in the data. */
 static void move(struct edu *edu, u64 from, u64 to, u32 command)
 {
-	unsigned int i;
-
-	writeq(from, edu->bar + EDU_DMA_SRC);
-	writeq(to, edu->bar + EDU_DMA_DST);
-	writeq(BYTES, edu->bar + EDU_DMA_COUNT);
-	writeq(command | EDU_CMD_START, edu->bar + EDU_DMA_CMD);
-	for (i = 0; i < WAIT_MS; i++) {
-		if (!(readl(edu->bar + EDU_DMA_CMD) & EDU_CMD_START))
-			return;
-		usleep_range(1000, 1500);
-	}
-	pr_err("edudma: the transfer does not end\n");
+	(void)edudma_move(edu->bar, from, to, command);
 }
 
 /* The device writes zeroes to @addr, where the memory is @p: is it there? */
@@ -439,7 +427,7 @@ static int edudma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 	edu.area = page_address(area);
 	pci_set_master(pdev);
-	if ((readl(edu.bar + EDU_ID) & 0xff) == 0xed)
+	if (edudma_is_edu(edu.bar))
 		run(&edu);
 	else
 		pr_err("edudma: this is not the device\n");
@@ -458,7 +446,24 @@ static struct pci_driver edudma_driver = {
 	.id_table = edudma_ids,
 	.probe = edudma_probe,
 };
-module_pci_driver(edudma_driver);
+
+static bool is_driver(void)
+{
+	return strcmp(what, "none") != 0;
+}
+
+static int __init edudma_init(void)
+{
+	return is_driver() ? pci_register_driver(&edudma_driver) : 0;
+}
+module_init(edudma_init);
+
+static void __exit edudma_exit(void)
+{
+	if (is_driver())
+		pci_unregister_driver(&edudma_driver);
+}
+module_exit(edudma_exit);
 
 MODULE_DESCRIPTION("What a device reaches, as seen by the memory");
 MODULE_LICENSE("GPL");
