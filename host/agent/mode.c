@@ -6,9 +6,11 @@
  * the flag are protected while the phase is FILL or ON, and are like any other
  * in the phases SHRINK and OFF; everything is charged. While it is active, what
  * requests mapped is adopted (the flag is set), so that there are no gaps; when
- * it ends, what a driver holds or was told to be mapped stays as its own. No
- * word of the table is written here but by claiming idle extents. Locks: none.
- * Not in a request's way.
+ * it ends, what a driver holds or was told to be mapped stays as its own; only
+ * what it holds does if it ends for a strict endpoint (DEV-STRICT-3). No word of
+ * the table is written here but by claiming idle extents, and to say in a leaf
+ * that was just registered what is mapped. Locks: none. In a request's way: that
+ * of LEAF, last.
  */
 #include "host/agent/mode.h"
 
@@ -31,6 +33,11 @@
 #define MODE_SHRINK_EXTENTS 32
 /* Extents larger than this are not made, however much memory there is. */
 #define MODE_WINDOW_MAX ((uint64_t)1 << 36)
+
+#define LEAF_SHIFT  VIRTIO_PVDMA_LEAF_SHIFT
+#define LEAF_WORDS  VIRTIO_PVDMA_LEAF_WORDS
+#define LEAF_BLOCKS VIRTIO_PVDMA_LEAF_BLOCKS
+#define BLOCK_SHIFT VIRTIO_PVDMA_BLOCK_SHIFT
 
 #define KIB(bytes) ((unsigned long long)((bytes) / 1024))
 
@@ -197,6 +204,37 @@ static bool fits_entries(const struct vm *vm)
 }
 
 /*
+ * With fallback=direct nothing is told: when the mapping ends, requests are what
+ * says what a driver wants to keep of it.
+ */
+void mode_tell_leaf(struct vm *vm, uint64_t index)
+{
+	uint64_t at = (index & ~LEAF_BLOCKS) << LEAF_SHIFT;
+	uint64_t end = at + LEAF_WORDS;
+	uint32_t extent;
+
+	if (!mode_active(vm) ||
+	    vm->config.strategy != VIRTIO_PVDMA_S_DIRECT_MAP)
+		return;
+	if (index & LEAF_BLOCKS) {
+		at <<= BLOCK_SHIFT;
+		end <<= BLOCK_SHIFT;
+	}
+	while ((extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
+		const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+		uint64_t first = max(at, ledger_first(e));
+
+		if (first >= end)
+			return;
+		at = min(end, ledger_end(e));
+		if (!(e->flags & LEDGER_PARTIAL))
+			table_set_mapped(vm->table, first, at - first);
+		if (at >= end)
+			return;
+	}
+}
+
+/*
  * Where requests have left so many small mappings that there are no entries for
  * them and for what is between them: those behind @granule in its window that
  * are idle end, so that one mapping takes their place.
@@ -249,6 +287,14 @@ static bool fill_step(struct vm *vm)
 	return true;
 }
 
+/* Is this extent, of the direct mapping until now, a driver's own from now on? */
+static bool stays(const struct vm *vm, const struct ledger_extent *e)
+{
+	if (endpoints_strict(vm))
+		return table_any_held(vm->table, ledger_first(e), e->count);
+	return table_any_used(vm->table, ledger_first(e), e->count);
+}
+
 /* Returns false when all extents were looked at. */
 static bool shrink_step(struct vm *vm)
 {
@@ -268,7 +314,7 @@ static bool shrink_step(struct vm *vm)
 		if (!(e->flags & LEDGER_DIRECT))
 			continue;
 		e->flags &= ~LEDGER_DIRECT;
-		if (!table_any_used(vm->table, ledger_first(e), e->count))
+		if (!stays(vm, e))
 			(void)reclaim_take(vm, extent, &victims);
 	}
 	(void)reclaim_evict(vm, &victims, RECLAIM_OTHER);

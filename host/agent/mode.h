@@ -48,4 +48,10 @@ bool mode_protects(const struct vm *vm, const struct ledger_extent *e);
 /* Is everything to be mapped now? */
 bool mode_active(const struct vm *vm);
 
+/*
+ * Leaf @index was just registered. Where the strategy is direct-map its words
+ * are told what is mapped, so that the driver need not ask for each (DEV-LEAF-4).
+ */
+void mode_tell_leaf(struct vm *vm, uint64_t index);
+
 #endif

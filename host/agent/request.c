@@ -16,6 +16,7 @@
 #include "host/agent/endpoints.h"
 #include "host/agent/host_limits.h"
 #include "host/agent/memory.h"
+#include "host/agent/mode.h"
 #include "host/agent/observe.h"
 #include "host/agent/plan.h"
 #include "host/agent/probe.h"
@@ -315,11 +316,15 @@ static int request_prefetch(struct vm *vm, const struct request *req)
 static int request_leaf(struct vm *vm, struct request *req)
 {
 	for (uint16_t i = 0; i < req->count; i++) {
+		uint32_t leaves = table_leaves(vm->table);
 		int r = table_register(vm->table, req->leaves[i].index,
 				       req->leaves[i].addr);
 
-		if (r == 0)
+		if (r == 0) {
+			if (table_leaves(vm->table) > leaves)
+				mode_tell_leaf(vm, req->leaves[i].index);
 			continue;
+		}
 		req->failed = i;
 		if (r < 0)
 			return r;

@@ -62,7 +62,6 @@ static void test_strategy(void **state)
 	assert_int_equal(guest_map(&g, 100, 1000), OK);
 	assert_int_equal(g.mapped, 0);
 	assert_int_equal(guest_look(&g, 100), MAPPED);
-	assert_int_equal(guest_look(&g, 99), 0);
 	/* The driver is stricter; for it the mapping ends, not for others. */
 	assert_int_equal(guest_unmap(&g, 100, 1000), OK);
 	assert_int_equal(guest_look(&g, 100), 0);
@@ -73,6 +72,106 @@ static void test_strategy(void **state)
 	assert_int_equal(guest_init(&g), OK);
 	guest_work(&g);
 	assert_int_equal(mapped(), MB(64));
+}
+
+static uint64_t told(uint64_t first, uint64_t count)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = first; i < first + count; i++)
+		sum += (guest_look(&g, i) & MAPPED) != 0;
+	return sum;
+}
+
+static uint64_t blocks_told(uint64_t first, uint64_t count)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = first; i < first + count; i++)
+		sum += (guest_look_block(&g, i) & MAPPED) != 0;
+	return sum;
+}
+
+/*
+ * DEV-LEAF-4: While it maps all memory for the strategy DIRECT_MAP, the device
+ * MUST set MAPPED in the words of a leaf that it registers, for all that it
+ * maps, before it answers OK.
+ */
+static void test_leaf_told(void **state)
+{
+	uint64_t all = MB(64) >> 12, blocks = all >> VIRTIO_PVDMA_BLOCK_SHIFT;
+
+	(void)state;
+	start(VIRTIO_PVDMA_S_DIRECT_MAP, VM_FALLBACK_DENY, MB(64));
+	guest_work(&g);
+	assert_int_equal(told(0, all), 0);
+	guest_boot(&g);
+	assert_int_equal(told(0, all), all);
+	guest_boot_blocks(&g);
+	assert_int_equal(told(0, all), all);
+	assert_int_equal(blocks_told(0, blocks), blocks);
+	assert_int_equal(guest_stats(&g).map_requests, 0);
+	/* Not by one that is there: this ended for the driver. */
+	assert_int_equal(guest_unmap(&g, 100, 16), OK);
+	assert_int_equal(guest_leaf(&g, 0), OK);
+	assert_int_equal(told(100, 16), 0);
+	assert_int_equal(told(0, all), all - 16);
+	/* By a hold, without a request, as by any other; not for a strict one. */
+	assert_int_equal(guest_hold(&g, 5000), MAPPED);
+	assert_int_equal(guest_attach_as(&g, 0, VIRTIO_PVDMA_S_SHARED), OK);
+	guest_work(&g);
+	assert_int_equal(mapped(), MB(2));
+	assert_int_equal(told(0, all), 512);
+	assert_int_equal(told(5000 & ~511, 512), 512);
+	assert_int_equal(blocks_told(0, blocks), 32);
+	guest_drop(&g, 5000);
+	assert_int_equal(guest_unmap(&g, 5000, 1), OK);
+	assert_int_equal(mapped(), 0);
+	assert_int_equal(told(0, all), 0);
+}
+
+/* Only what is there: a hole in memory, and what is not mapped yet. */
+static void test_leaf_told_part(void **state)
+{
+	(void)state;
+	guest_start(&g, &(struct guest_options){
+				.size = MB(64),
+				.quota = MB(64),
+				.shift = 12,
+				.strategy = VIRTIO_PVDMA_S_DIRECT_MAP,
+				.no_memory = true,
+			});
+	assert_int_equal(guest_plug(&g, &g, 0, KB(84), GUEST_RW), 0);
+	assert_int_equal(guest_plug(&g, &g, MB(48), MB(16), GUEST_RW), 0);
+	guest_work(&g);
+	assert_int_equal(guest_plug(&g, &g, MB(2), MB(1), GUEST_RW), 0);
+	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
+	vm_set_features(g.vm, vm_features(g.vm));
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_init(&g), OK);
+	assert_int_equal(guest_leaf(&g, 0), OK);
+	assert_int_equal(told(0, 1024), 21);
+	guest_boot_blocks(&g);
+	assert_int_equal(blocks_told(0, 1024), 1 + 256);
+	assert_int_equal(guest_look_block(&g, 1), 0); /* a part of it */
+}
+
+/* The fallback ends when drivers come, and then keeps what they asked for. */
+static void test_leaf_not_told(void **state)
+{
+	(void)state;
+	start_fallback(MB(64));
+	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
+	assert_int_equal(vm_endpoint_add(g.vm, 1), 0);
+	guest_work(&g);
+	guest_boot(&g);
+	guest_work(&g);
+	assert_int_equal(mapped(), MB(64));
+	assert_int_equal(told(0, MB(64) >> 12), 0);
+	assert_int_equal(guest_map(&g, 700, 1), OK);
+	assert_int_equal(guest_attach(&g, 1), OK);
+	guest_work(&g);
+	assert_int_equal(mapped(), MB(2));
 }
 
 /* A request that comes before the work is done maps for itself. */
@@ -394,14 +493,15 @@ static void test_shrink_stopped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_strategy),	   TEST(test_strategy_early),
-		TEST(test_refused),	   TEST(test_fallback),
-		TEST(test_fallback_again), TEST(test_fallback_refused),
-		TEST(test_deny),	   TEST(test_hotplug),
-		TEST(test_holes),	   TEST(test_few_entries),
-		TEST(test_many_pieces),	   TEST(test_memlock),
-		TEST(test_untranslatable), TEST(test_shrink_under_load),
-		TEST(test_shrink_stopped),
+		TEST(test_leaf_told),	      TEST(test_leaf_told_part),
+		TEST(test_leaf_not_told),     TEST(test_strategy),
+		TEST(test_strategy_early),    TEST(test_refused),
+		TEST(test_fallback),	      TEST(test_fallback_again),
+		TEST(test_fallback_refused),  TEST(test_deny),
+		TEST(test_hotplug),	      TEST(test_holes),
+		TEST(test_few_entries),	      TEST(test_many_pieces),
+		TEST(test_memlock),	      TEST(test_untranslatable),
+		TEST(test_shrink_under_load), TEST(test_shrink_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

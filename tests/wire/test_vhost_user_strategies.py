@@ -4,11 +4,12 @@
 Each test names the statements of protocol/SPEC.md that it verifies.
 """
 
+import time
 import unittest
 
 from lib import vhost_user as vu
 from lib.vhost_case import Case, GRANULE
-from lib.vhost_user import MAPPED
+from lib.vhost_user import MAPPED, TIMEOUT
 
 
 class Stricter(Case):
@@ -78,6 +79,31 @@ class Persistent(Case):
         self.assertEqual(g.attach(1, strategy=vu.S_ON_DEMAND), vu.OK)
         self.assertStatus(g.map((200, 1)), vu.OK)
         self.assertEqual(self.stats()["evictions"], 1)
+
+
+class DirectMap(Case):
+    """A VM of which everything is mapped."""
+
+    ARGS = ("--strategy", "direct-map")
+    QUOTA = "64M"
+
+    def test_leaf(self):
+        """DEV-LEAF-4: what is mapped stands in a leaf once it is registered."""
+        self.guest.start()
+        g = self.guest
+        end = time.monotonic() + TIMEOUT
+        while self.stats()["mapped_bytes"] < 64 << 20:
+            self.assertLess(time.monotonic(), end, "not all of the guest is mapped")
+        self.assertEqual(g.init(), vu.OK)
+        self.assertEqual([g.word(i) for i in range(vu.LEAF_WORDS)], [0] * vu.LEAF_WORDS)
+        self.assertStatus(g.leaf(0), vu.OK)
+        self.assertEqual([g.word(i) for i in range(vu.LEAF_WORDS)], [MAPPED] * vu.LEAF_WORDS)
+        self.assertEqual(g.attach(1, strategy=vu.S_DIRECT_MAP), vu.OK)
+        self.assertStatus(g.unmap((100, 4)), vu.OK)
+        self.assertStatus(g.leaf(0), vu.OK)
+        self.assertEqual([i for i in range(vu.LEAF_WORDS) if g.word(i) != MAPPED],
+                         [100, 101, 102, 103])
+        self.assertEqual(self.stats()["mapped_bytes"], 64 << 20)
 
 
 if __name__ == "__main__":
