@@ -127,7 +127,8 @@ MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
 E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=3600 $(E2E))
 # The Debian packages that "make deb" made, or e2e.
 DEB_GROUPS = --group packages:timeout=300 tests/packages/lintian \
-	$(if $(BED),--group dkms:timeout=900 $(foreach k,$(MODULE_KERNELS),'tests/packages/dkms $(k)'))
+	$(if $(BED),--group dkms:timeout=900 $(foreach k,$(MODULE_KERNELS),'tests/packages/dkms $(k)') \
+		--group guest:timeout=1800:verdicts 'tests/packages/guest 6.12')
 LINT_GROUP = --group lint:timeout=900 $(addprefix scripts/lint/,$(LINTS))
 
 # A machine for continuous integration judges the sources, too.

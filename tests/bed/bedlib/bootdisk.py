@@ -7,13 +7,12 @@ own kernel image. The second partition, for data, begins where the file ends. L1
 adds GRUB's configuration and the initramfs of each start (lib/boot.sh).
 """
 
-import os
 import struct
 import subprocess
 from pathlib import Path
 
-from bedlib import apt, cache, roots
-from bedlib.config import BED, BedError, read_list, tool
+from bedlib import apt, cache, ext4, roots
+from bedlib.config import BED, BedError, read_list
 
 SECTOR = 512
 CORE_SECTOR = 1  # where GRUB's boot sector looks for the core image
@@ -62,13 +61,7 @@ def _system(vmlinuz: bytes, scratch: Path) -> Path:
     (tree / "boot/grub").mkdir(parents=True)
     (tree / "vmlinuz").write_bytes(vmlinuz)
     image = scratch / "system.ext4"
-    with image.open("wb") as file:
-        file.truncate(SYSTEM_BYTES)
-    argv = [tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal", "-m0", "-d", str(tree), str(image)]
-    if os.geteuid() != 0:
-        # in a user namespace of one id, our files are root's
-        argv = [tool("unshare"), "-r", *argv]
-    subprocess.run(argv, check=True, capture_output=True)
+    ext4.make(tree, image, SYSTEM_BYTES)
     return image
 
 

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bedlib import cache, images, kernels, l0, module, roots, slots
+from bedlib import cache, debian, images, kernels, l0, module, roots, slots
 from bedlib.config import (CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
                            require_packages)
 
@@ -74,6 +74,12 @@ def _run_options(options: argparse.Namespace) -> l0.Options:
         service=pairs["service"], script=None)
 
 
+def _prepare_run(options: argparse.Namespace, run: l0.Options) -> None:
+    _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
+    if options.guest_deb:
+        run.system = debian.system(options.guest_kernel[0], options.guest_deb, options.guest_file)
+
+
 def cmd_run(options: argparse.Namespace) -> int:
     """Boot L1 and run a script in it."""
     require_packages()
@@ -82,7 +88,7 @@ def cmd_run(options: argparse.Namespace) -> int:
     run = _run_options(options)
     run.script = options.script
     run.args = options.args
-    _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
+    _prepare_run(options, run)
     cache.prune()
     with slots.slot():
         return l0.Run(run).run()
@@ -93,7 +99,7 @@ def cmd_shell(options: argparse.Namespace) -> int:
     require_packages()
     run = _run_options(options)
     run.shell = options.place
-    _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
+    _prepare_run(options, run)
     print(f"bed: the console is L1's ({options.place}); Ctrl-a x ends it, Ctrl-a h helps",
           file=sys.stderr)
     with slots.slot():
@@ -124,6 +130,17 @@ def cmd_exec(options: argparse.Namespace) -> int:
     return roots.enter(options.command, headers)
 
 
+def cmd_chroot(options: argparse.Namespace) -> int:
+    """Run a command in a copy of a guest's Debian system."""
+    require_packages()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if not options.command:
+        raise BedError("chroot needs a command")
+    with debian.scratch(options.guest_kernel) as tree:
+        debian.put(tree, options.file)
+        return debian.run(tree, options.command)
+
+
 def cmd_clean(_: argparse.Namespace) -> int:
     """Remove the cache."""
     cache.clean()
@@ -135,6 +152,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
     add("--guest-kernel", choices=list(KERNELS), action="append",
         help="kernels that guests may use; the first is the default (repeatable)")
+    add("--guest-deb", action="append", default=[], metavar="FILE", type=Path,
+        help="a Debian system for a guest, with the first of --guest-kernel, in which apt "
+             "installed this package: on the disk of --device nvme,drive=system (repeatable)")
+    add("--guest-file", action="append", default=[], metavar="SRC:DST",
+        help="put into that system before the packages (repeatable)")
     add("--l1-init", choices=("minimal", "systemd"), default="minimal")
     add("--l1-root", choices=list(images.L1_ROOTS), default="minimal",
         help="operator: with dpkg, apt, polkit, AppArmor and libvirt; implies --l1-init systemd")
@@ -188,6 +210,13 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("--guest-kernel", choices=list(KERNELS), help="with its headers at /usr/src")
     execute.add_argument("command", nargs=argparse.REMAINDER)
     execute.set_defaults(function=cmd_exec)
+
+    chroot = verbs.add_parser("chroot", help="run a command in a copy of a guest's Debian system")
+    chroot.add_argument("--guest-kernel", choices=list(KERNELS), default=DEFAULT_KERNEL)
+    chroot.add_argument("--file", action="append", default=[], metavar="SRC:DST",
+                        help="put into the copy before (repeatable)")
+    chroot.add_argument("command", nargs=argparse.REMAINDER)
+    chroot.set_defaults(function=cmd_chroot)
 
     verbs.add_parser("clean", help="remove the cache").set_defaults(function=cmd_clean)
     return parser

@@ -122,10 +122,10 @@ def _device(index: int, text: str, disk: Path, before: list[str]) -> Device:
     wants_disk = driver in DISK_ITSELF and "drive" not in properties
     if wants_disk or driver in DISK_ON_BUS:
         args += ["-drive", f"if=none,id=disk{index},file={disk},format=raw,snapshot=on"]
+    if driver == "nvme":
+        properties.setdefault("serial", f"BED{index:04d}")
     if wants_disk:
         properties["drive"] = f"disk{index}"
-        if driver == "nvme":
-            properties.setdefault("serial", f"BED{index:04d}")
     elif driver in DISK_ON_BUS:
         child, bus = DISK_ON_BUS[driver]
         after = ["-device", f"{child},drive=disk{index},bus={bus.format(id=name)}"]

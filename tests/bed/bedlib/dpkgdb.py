@@ -64,7 +64,7 @@ def _conffiles(text: str, root: Path) -> str:
     return "Conffiles:\n" + "".join(lines) if lines else ""
 
 
-def _record(deb: Path, root: Path) -> tuple[str, str, str]:
+def _record(deb: Path, root: Path, unpacked: "tuple[str, ...]") -> tuple[str, str, str]:
     """Write a package's info files: (its name there, its stanza, its triggers)."""
     files = _control_files(deb)
     control = files["control"].decode()
@@ -79,7 +79,8 @@ def _record(deb: Path, root: Path) -> tuple[str, str, str]:
             place.chmod(0o755 if kind[:3] in ("pre", "pos", "con") and kind != "conffiles" else 0o644)
     (info / f"{name}.list").write_text(_paths(deb))
     first, _, rest = control.partition("\n")
-    stanza = f"{first}\nStatus: install ok installed\n{rest.rstrip()}\n"
+    state = "unpacked" if _field(control, "Package") in unpacked else "installed"
+    stanza = f"{first}\nStatus: install ok {state}\n{rest.rstrip()}\n"
     stanza += _conffiles(files.get("conffiles", b"").decode(), root)
     return name, stanza, files.get("triggers", b"").decode()
 
@@ -103,13 +104,17 @@ def _triggers(records: "list[tuple[str, str, str]]", where: Path) -> None:
         (where / name).write_text("")
 
 
-def write(debs: list[Path], root: Path) -> None:
-    """The database for packages that were unpacked into root."""
+def write(debs: list[Path], root: Path, unpacked: "tuple[str, ...]" = ()) -> None:
+    """The database for packages that were unpacked into root.
+
+    Those that are named in `unpacked` are left to "dpkg --configure", which will run their
+    maintainer scripts.
+    """
     base = root / "var/lib/dpkg"
     for sub in ("info", "triggers", "updates", "alternatives", "parts"):
         (base / sub).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
-        records = sorted(pool.map(lambda deb: _record(deb, root), debs))
+        records = sorted(pool.map(lambda deb: _record(deb, root, unpacked), debs))
     (base / "status").write_text("\n".join(stanza for _, stanza, _ in records))
     for name in ("available", "diversions", "statoverride"):
         (base / name).write_text("")

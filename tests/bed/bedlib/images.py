@@ -12,14 +12,13 @@ disk        disk.raw, whose every sector tells its own number, and disk.sums
 """
 
 import hashlib
-import os
 import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
-from bedlib import bootdisk, cache, cpio, kernels, operator, roots
-from bedlib.config import BED, BedError, read_modules, tool
+from bedlib import bootdisk, cache, cpio, ext4, kernels, operator, roots
+from bedlib.config import BED, read_modules
 
 DISK_BYTES = 256 << 20
 SECTOR = 512
@@ -33,20 +32,10 @@ def l1_image(name: str = "minimal") -> Path:
     tree = L1_ROOTS[name]()
 
     def build(into: Path) -> None:
-        image = into / "l1.ext4"
-        with image.open("wb") as file:
-            file.truncate(1 << 30)
-        argv = [tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal", "-m0", "-i", "16384",
-                "-d", str(tree), str(image)]
-        if os.geteuid() != 0:
-            # in a user namespace of one id, our files are root's
-            argv = [tool("unshare"), "-r", *argv]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BedError(f"mkfs.ext4 failed: {done.stderr}")
+        ext4.make(tree, into / "l1.ext4", 1 << 30, "-i", "16384")
 
     artifact = "l1-image" if name == "minimal" else f"l1-image-{name}"
-    return cache.artifact(artifact, cache.key_of(tree.parent.name, Path(__file__)), build) / "l1.ext4"
+    return cache.artifact(artifact, cache.key_of(tree.parent.name, Path(ext4.__file__), Path(__file__)), build) / "l1.ext4"
 
 
 def _add_busybox(archive: cpio.Cpio) -> None:
@@ -122,7 +111,8 @@ def guest(version: str) -> Path:
         (into / "vmlinux").write_bytes(kernels.vmlinux(vmlinuz))
         bootdisk.write(into, vmlinuz, DISK_BYTES)
 
-    key = _boot_key(version, BED / "modules.guest", BED / "packages.boot", Path(bootdisk.__file__))
+    key = _boot_key(version, BED / "modules.guest", BED / "packages.boot", Path(bootdisk.__file__),
+                    Path(ext4.__file__))
     return cache.artifact(f"guest-{version}", key, build)
 
 

@@ -70,6 +70,7 @@ class Options:
     script: "Path | None"
     args: list[str] = field(default_factory=list)
     shell: str = ""  # "", "l1" or "guest"
+    system: "Path | None" = None  # the artifact of a guest's Debian system
 
 
 def _die_with_parent() -> None:
@@ -171,11 +172,15 @@ class Run:
                   "bedcache": (images.disk(), True)}
         for version in options.guest_kernels:
             shares[f"bedg-{version}"] = (images.guest(version), True)
+        guests = list(options.guest_kernels)
+        if options.system:
+            shares["bedg-system"] = (options.system, True)
+            guests.append("system")
         init = "/sbin/init" if options.l1_init == "systemd" else "/bed/top/tests/bed/l1/init.sh"
         append = ("console=ttyS0 loglevel=4 panic=-1 intel_iommu=on mitigations=off tsc=reliable "
                   "no_timer_check random.trust_cpu=on systemd.show_status=0 "
                   "systemd.log_target=journal systemd.unified_cgroup_hierarchy=1 "
-                  f"net.ifnames=0 bed.init={init} bed.guests={','.join(options.guest_kernels)}")
+                  f"net.ifnames=0 bed.init={init} bed.guests={','.join(guests)}")
         if options.l1_root == "minimal":
             append += " audit=0"  # nobody there whom AppArmor might deny something
         argv = roots.loader(root, "usr/bin/qemu-system-x86_64")
@@ -190,6 +195,8 @@ class Run:
             "-trace", "vtd_dmar_fault", "-D", str(self.out / "l0/vtd_dmar_fault.log"),
             "-qmp", f"unix:{self._scratch}/qmp,server=on,wait=off",
         ]
+        if options.system:
+            argv += ["-drive", f"if=none,id=system,file={options.system}/disk.raw,format=raw,snapshot=on"]
         for device in table:
             argv += device.args
         argv += ["-drive", f"if=none,id=l1,file={images.l1_image(options.l1_root)},format=raw,readonly=on",

@@ -11,7 +11,6 @@ Profiles of AppArmor that confine none of our programs are disabled: the parser
 would take a minute for them under emulation.
 """
 
-import subprocess
 from pathlib import Path
 
 from bedlib import apt, cache, dpkgdb, roots
@@ -70,20 +69,14 @@ def _users(tree: Path) -> None:
     sysusers = tree / "etc/sysusers.d"
     sysusers.mkdir(exist_ok=True)
     (sysusers / "bed.conf").write_text(SYSUSERS)
-    subprocess.run(roots.loader(tree, "usr/bin/systemd-sysusers") + [f"--root={tree}"],
-                   check=True, capture_output=True)
+    roots.system_users(tree)
     for name, text in PAM.items():
         (tree / "etc/pam.d" / f"common-{name}").write_text(text)
     (tree / "etc/tmpfiles.d/operator.conf").write_text(TMPFILES)
 
 
 def _links(tree: Path) -> None:
-    """The links that base-files and update-alternatives make."""
-    for name, target in (("run", "/run"), ("lock", "/run/lock")):
-        link = tree / "var" / name
-        if not link.is_symlink():
-            cache.remove_tree(link)
-            link.symlink_to(target)
+    """The links that update-alternatives makes."""
     for name in ("iptables", "ip6tables", "ebtables"):
         (tree / "usr/sbin" / name).symlink_to(f"{name}-nft")
 

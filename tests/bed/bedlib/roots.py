@@ -5,7 +5,8 @@ root: QEMU for L0 and the userland of L1. Programs of it run on this machine
       through its own dynamic loader (root_command), without chroot.
 dev:  compilers. Commands run in it through a private mount namespace
       (enter), a user namespace too when the caller is not root.
-A third one, for L1 as an operator's host, is made in operator.py.
+Two more are made elsewhere: of L1 as an operator's host in operator.py, of a
+guest with a Debian system of its own in debian.py.
 
 All are unpacked packages (apt.py) plus the finish below, which stands for the
 maintainer scripts: users, alternatives, a machine id.
@@ -22,6 +23,21 @@ from bedlib import apt, cache
 from bedlib.config import BED, TOP, BedError, progress, read_list, tool
 
 LIBS = "usr/lib/x86_64-linux-gnu"
+L1_JOB = """\
+[Unit]
+Description=The test bed's job
+After=basic.target dbus.socket
+Requires=dbus.socket
+[Service]
+Type=exec
+ExecStart=/bed/top/tests/bed/l1/run.sh
+StandardInput=null
+StandardOutput=journal+console
+Delegate=yes
+KillMode=process
+TasksMax=infinity
+LimitMEMLOCK=infinity
+"""
 
 
 def unpack_closure(name: str, packages: list[str], into: Path,
@@ -65,6 +81,11 @@ def finish(root: Path) -> None:
     awk = root / "usr/bin/awk"
     if not awk.is_symlink():
         awk.symlink_to("mawk")
+    for name, target in (("run", "/run"), ("lock", "/run/lock")):
+        link = root / "var" / name
+        if not link.is_symlink():
+            cache.remove_tree(link)
+            link.symlink_to(target)
 
 
 def root() -> Path:
@@ -73,17 +94,21 @@ def root() -> Path:
         unpack_closure("root", read_list(BED / "packages.root"), into)
         tree = into / "root"
         finish(tree)
-        # system users (dbus, systemd) as their packages declare them
-        subprocess.run(loader(tree, "usr/bin/systemd-sysusers")
-                       + [f"--root={tree}"], check=True, capture_output=True)
+        system_users(tree)
         finish_systemd(tree)
 
     key = cache.key_of(BED / "packages.root", BED / "preferences", Path(apt.__file__), Path(__file__))
     return cache.artifact("root", key, build) / "root"
 
 
-def finish_systemd(tree: Path) -> None:
-    """A small systemd system: no first-boot work, the bed's job as its target."""
+def system_users(tree: Path) -> None:
+    """Users (of dbus, of systemd) as their packages, and etc/sysusers.d, declare them."""
+    subprocess.run(loader(tree, "usr/bin/systemd-sysusers") + [f"--root={tree}"],
+                   check=True, capture_output=True)
+
+
+def finish_systemd(tree: Path, job: str = L1_JOB) -> None:
+    """A small systemd system: no first-boot work, the bed's job, a unit, as its target."""
     etc = tree / "etc"
     units = etc / "systemd/system"
     units.mkdir(parents=True, exist_ok=True)
@@ -97,15 +122,10 @@ def finish_systemd(tree: Path) -> None:
         link = units / unit
         if not link.exists():
             link.symlink_to("/dev/null")
-    job = units / "multi-user.target.wants"
-    job.mkdir(exist_ok=True)
-    (units / "bed.service").write_text(
-        "[Unit]\nDescription=The test bed's job\nAfter=basic.target dbus.socket\n"
-        "Requires=dbus.socket\n"
-        "[Service]\nType=exec\nExecStart=/bed/top/tests/bed/l1/run.sh\n"
-        "StandardInput=null\nStandardOutput=journal+console\nDelegate=yes\n"
-        "KillMode=process\nTasksMax=infinity\nLimitMEMLOCK=infinity\n")
-    (job / "bed.service").symlink_to("../bed.service")
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(exist_ok=True)
+    (units / "bed.service").write_text(job)
+    (wants / "bed.service").symlink_to("../bed.service")
     tmpfiles = etc / "tmpfiles.d"
     tmpfiles.mkdir(exist_ok=True)
     # ownership that an unprivileged unpacking cannot give
@@ -139,6 +159,15 @@ def loader(tree: Path, program: str, argv0: str = "") -> list[str]:
             *name, str(tree / program)]
 
 
+def namespaced(command: list[str]) -> list[str]:
+    """The argv that runs a command in namespaces of its own, of mounts and processes; as
+    root there, whoever we are (then of one user: files of others cannot be made)."""
+    flags = ["-m", "-p", "-f", "--kill-child", "--propagation", "private"]
+    if os.geteuid() != 0:
+        flags.insert(0, "-r")
+    return [tool("unshare"), *flags, "--", *command]
+
+
 def enter(command: list[str], headers: "Path | None" = None,
           binds: "tuple[Path, ...]" = (), env: "dict[str, str] | None" = None) -> int:
     """Run a command in the dev tree, in the caller's directory; its status.
@@ -146,16 +175,13 @@ def enter(command: list[str], headers: "Path | None" = None,
     The checkout, the caller's directory and `binds` keep their paths and stay
     writable; headers is bound to /usr/src. Output goes where ours goes.
     """
-    flags = ["-m", "-p", "-f", "--kill-child"]
-    if os.geteuid() != 0:
-        flags.insert(0, "-r")
     cwd = Path.cwd()
     paths = []
     for path in (TOP, cwd, *binds):
         if path not in paths and path != Path("/"):
             paths.append(path)
-    argv = [tool("unshare"), *flags, "--propagation", "private", "--", "bash", str(BED / "enter.sh"), str(dev()),
-            str(headers or ""), str(cwd), str(len(paths)), *map(str, paths), *command]
+    argv = namespaced(["bash", str(BED / "enter.sh"), str(dev()), str(headers or ""), str(cwd),
+                       str(len(paths)), *map(str, paths), *command])
     try:
         return subprocess.run(argv, check=False, env=os.environ | (env or {})).returncode
     except FileNotFoundError as error:

@@ -36,6 +36,30 @@ guest_install() {
 	return $status
 }
 
+# system_put BDF [--file SRC:DST] [--env K=V] [--script FILE]: puts files into the Debian
+# system of "bed run --guest-deb", on the disk behind an NVMe controller ("--device
+# nvme,drive=system"), while this host drives it: those of the bed, by which guest_sh reaches
+# it, and more. "guest_start --system" then boots it; what was --script runs at each boot.
+system_put() {
+	local bdf=$1 script='' version=system disk status=0 dir=$BED_RUN/system
+	# for the function that is called
+	# shellcheck disable=SC2034
+	local append='' mode=none mem=1G cpus=1 backend='' vhost='' queues=2 seconds=0 wait=1 \
+		firmware=0
+	# shellcheck disable=SC2034
+	local -a bdfs=() socks=() files=() extra=() pairs=()
+
+	shift
+	_guest_options "$@" || return
+	disk=$(_boot_disk "$bdf") || return
+	mkdir -p "$dir"
+	mount -t ext4 "$disk" "$dir" || return
+	_guest_env "${pairs[@]}" > "$BED_RUN/system.env"
+	_guest_put "$dir" "$BED_RUN/system.env" "$script" "${files[@]}" || status=$?
+	umount "$dir" || status=$?
+	return $status
+}
+
 # The block device of a controller that this host drives.
 _boot_disk() {
 	local tries name
@@ -48,7 +72,7 @@ _boot_disk() {
 		done
 		bed_pause
 	done
-	echo "guest_install: no disk behind $1" >&2
+	echo "${FUNCNAME[1]}: no disk behind $1" >&2
 	return 1
 }
 

@@ -54,26 +54,42 @@ guest_bdf() {
 	printf '0000:00:%02x.0\n' $((0x10 + $1))
 }
 
-# The initramfs of one start: the kernel's base, then the files of this start.
-_guest_initrd() {
-	local dir=$1 version=$2 script=$3 tree=$1/tree file from to
+# _guest_put TREE ENV SCRIPT FILE...: what is common to the bed's guests, and files.
+_guest_put() {
+	local tree=$1 env=$2 script=$3 file from to
 
 	shift 3
 	mkdir -p "$tree/bed" "$tree/extra"
-	cp "$BED_LIB_DIR/../guest/init.sh" "$tree/init"
-	cp "$BED_LIB_DIR/../guest/lib.sh" "$BED_LIB_DIR/../guest/dhcp.sh" "$tree/bed/"
-	chmod 755 "$tree/init" "$tree/bed/dhcp.sh"
-	cp "$dir/env" "$tree/bed/env"
+	cp "$BED_LIB_DIR"/../guest/{channel,dhcp,lib,system}.sh "$tree/bed/" || return
+	chmod 755 "$tree/bed/dhcp.sh"
+	cp "$env" "$tree/bed/env"
 	[[ -z $script ]] || cp "$script" "$tree/bed/script" || return
-	for file in "$BED_TOP/build/guest/$version"/*.ko; do
-		[[ ! -e $file ]] || cp "$file" "$tree/extra/"
-	done
 	for file in "$@"; do
 		from=${file%%:*} to=extra/${file##*/}
 		[[ $file != *:* ]] || to=${file#*:}
 		mkdir -p "$tree/$(dirname "$to")"
 		cp -r "$from" "$tree/$to" || return
 	done
+}
+
+# The initramfs of one start: the kernel's base, then the files of this start. A system's own
+# is as it is, unless there are files to put into it.
+_guest_initrd() {
+	local dir=$1 version=$2 script=$3 tree=$1/tree file
+
+	shift 3
+	if [[ $version == system ]] && ((!$#)); then
+		ln -s /bed/guest/system/initrd "$dir/initrd"
+		return
+	fi
+	_guest_put "$tree" "$dir/env" "$script" "$@" || return
+	if [[ $version != system ]]; then
+		cp "$BED_LIB_DIR/../guest/init.sh" "$tree/init"
+		chmod 755 "$tree/init"
+		for file in "$BED_TOP/build/guest/$version"/*.ko; do
+			[[ ! -e $file ]] || cp "$file" "$tree/extra/"
+		done
+	fi
 	(cd "$tree" && find . | busybox cpio -o -H newc 2> /dev/null) > "$dir/overlay" || return
 	cat "/bed/guest/$version/initrd" "$dir/overlay" > "$dir/initrd"
 	rm -rf "$tree" "$dir/overlay"
@@ -92,6 +108,8 @@ _guest_initrd() {
 #       sent again, if a fragment is not contiguous behind the IOMMU
 #   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
 #                                (SIZE: 512M, 2G, or bytes)
+#   --system                     boot the Debian system of "bed run --guest-deb" (system_put)
+#                                with its own kernel and initramfs; --file adds to the latter
 #   --firmware                   boot from a disk that guest_install prepared, by the
 #                                firmware's means; QEMU gets no kernel
 #   --script FILE                run by the guest's init at every boot
@@ -112,7 +130,8 @@ guest_start() {
 	shift
 	_guest_options "$@" || return
 	if [[ ! -e /bed/guest/$version/vmlinux ]]; then
-		echo "guest_start: no kernel $version here: bed run --guest-kernel $version" >&2
+		echo "guest_start: no kernel $version here: bed run $([[ $version == system ]] &&
+			echo --guest-deb FILE || echo "--guest-kernel $version")" >&2
 		return 2
 	fi
 	if [[ -e $dir/command ]]; then
@@ -174,8 +193,12 @@ _guest_options() {
 			unset -n list
 			continue
 			;;
-		--no-wait | --firmware)
+		--no-wait | --firmware | --system)
 			[[ $1 != --no-wait ]] || wait=0
+			[[ $1 != --system ]] || {
+				version=system
+				append+=' root=LABEL=system rw systemd.show_status=0'
+			}
 			[[ $1 != --firmware ]] || firmware=1
 			shift
 			continue
