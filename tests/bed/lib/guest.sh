@@ -147,13 +147,14 @@ guest_start() {
 	mv "$dir/argv" "$dir/command"
 	_guest_launch "$dir" || return
 	((wait)) || return 0
-	_guest_stirs "$name" || return
+	guest_stirs "$name" || return
 	guest_up "$name" "$seconds"
 }
 
+# guest_stirs NAME: wait for the first words of a guest that was started with --no-wait.
 # Once in a hundred starts or so, the firmware under the doubly emulated KVM never
 # gets anywhere. Such a guest is started once more, and the run's results say so.
-_guest_stirs() {
+guest_stirs() {
 	local name=$1 dir=$BED_RUN/guests/$1
 
 	_guest_await "$name" "$BED_STIR_SECONDS" 'a sign of life' \
