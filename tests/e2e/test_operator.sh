@@ -14,6 +14,7 @@ DISK=$(bed_bdf nvme)
 NIC=$(bed_bdf e1000e)
 QUOTA=$((64 << 20))
 UNIT=pvdma-agent@op.service
+COLLECTOR=/var/lib/prometheus/node-exporter
 export DEBIAN_FRONTEND=noninteractive
 
 install_packages() {
@@ -139,6 +140,67 @@ watch() {
 	pvdmactl metrics > "$E2E_RUN/metrics"
 	contains "the metrics" "$E2E_RUN/metrics" '^pvdma_.*vm="op"'
 	same "their end" "$(tail -n 1 "$E2E_RUN/metrics")" '# EOF'
+}
+
+# Prometheus asks systemd's socket, and is told what pvdmactl says, by nobody's process.
+scrape() {
+	local address
+
+	systemctl start pvdma-metrics.socket
+	for address in 127.0.0.1 ::1; do
+		python3 "$E2E_DIR/scrape.py" scrape $address 9754 'pvdma-metrics@*.service' \
+			> "$E2E_RUN/scraped"
+		same "the families at $address" "$(grep '^# TYPE' "$E2E_RUN/scraped" | sort | md5sum)" \
+			"$(grep '^# TYPE' "$E2E_RUN/metrics" | sort | md5sum)"
+		contains "the metrics at $address" "$E2E_RUN/scraped" "^pvdma_vm_quota_bytes.*vm=\"op\".* $QUOTA\$"
+	done
+	systemctl stop pvdma-metrics.socket
+	# a failed instance is forgotten at once, but for the journal
+	eventually 30 "two instances ended" instances_ended 2
+	! grep -q 'Failed with result' "$E2E_RUN/instances" ||
+		fail "an instance failed: $(grep -m 1 'Failed with result' "$E2E_RUN/instances")"
+}
+
+instances_ended() {
+	journalctl --sync
+	journalctl --boot --unit 'pvdma-metrics@*' --output cat > "$E2E_RUN/instances"
+	(($(grep -cE 'Deactivated successfully|Failed with result' "$E2E_RUN/instances") >= $1))
+}
+
+textfile_there() {
+	[[ -e $COLLECTOR/pvdma.prom ]]
+}
+
+# node_exporter's directory is of another user's; who reads a file there while the next one
+# comes has a whole one.
+textfile() {
+	local before old now
+
+	mkdir -p $COLLECTOR
+	chown stranger $COLLECTOR
+	systemctl start pvdma-metrics-textfile.timer
+	eventually 90 "the timer's file" textfile_there
+	systemctl stop pvdma-metrics-textfile.timer
+	eventually 30 "the timer's run ended" textfile_idle
+	same "the service's capabilities" "$(systemctl show --property CapabilityBoundingSet --value \
+		pvdma-metrics-textfile.service)" cap_dac_override
+	before=$(stat -c %i $COLLECTOR/pvdma.prom)
+	old=$(md5sum < $COLLECTOR/pvdma.prom)
+	exec 5< $COLLECTOR/pvdma.prom
+	systemctl start pvdma-metrics-textfile.service
+	now=$(stat -c %i $COLLECTOR/pvdma.prom)
+	[[ $now != "$before" ]] || fail "the file was written in its place"
+	same "what is read of the file before" "$(md5sum <&5)" "$old"
+	exec 5<&-
+	python3 "$E2E_DIR/scrape.py" check $COLLECTOR/pvdma.prom
+	contains "the file" $COLLECTOR/pvdma.prom "^pvdma_vm_quota_bytes.*vm=\"op\".* $QUOTA\$"
+	same "what is in the directory" "$(ls -A $COLLECTOR)" pvdma.prom
+	same "the file's mode" "$(stat -c %a $COLLECTOR/pvdma.prom)" 644
+	as stranger cat $COLLECTOR/pvdma.prom > /dev/null
+}
+
+textfile_idle() {
+	[[ $(systemctl show --property ActiveState --value pvdma-metrics-textfile.service) == inactive ]]
 }
 
 # Somebody else may look, and change nothing.
@@ -267,6 +329,8 @@ step works works
 step live live
 step quota quota
 step watch watch
+step scrape scrape
+step textfile textfile
 step somebody-else somebody_else
 step restarts restarts
 step stop stop_domain
