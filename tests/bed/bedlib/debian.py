@@ -73,6 +73,8 @@ def _finish(root: Path) -> None:
     (root / "etc/sysusers.d").mkdir(exist_ok=True)
     (root / "etc/sysusers.d/bed.conf").write_text('u _apt 42:65534 "apt" /nonexistent\n')
     roots.system_users(root)
+    # nobody may read it but root, who is whoever copies the tree
+    (root / "etc/gshadow").chmod(0o600)
     roots.finish_systemd(root, JOB)
     units = root / "etc/systemd/system"
     for name in MASKED:
