@@ -9,6 +9,11 @@
 
 E2E_BIN := $(BUILD)/e2e/bin
 
+$(E2E_BIN)/canary: tests/e2e/canary.c $(BUILD)/flags
+	$(say) LINK '$@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -static -o $@ $<
+
 E2E_SUITE := $(if $(wildcard tests/unit/test_iommu.c),$(E2E_BIN)/test_iommu)
 E2E_SUITE_OBJ := $(call objects,$(BUILD),tests/unit/test_iommu.c)
 
@@ -26,4 +31,4 @@ $(E2E_BIN)/test_iommu: $(E2E_SUITE_OBJ) $(BUILD)/lib/libpvdma-test.a \
 	$(Q)cp -L "$$($(CC) -print-file-name=libcmocka.so.0)" $(@D)
 
 .PHONY: e2e-build
-e2e-build: $(call agent_of,$(BUILD)) $(BUILD)/bin/pvdma-work $(E2E_SUITE)
+e2e-build: $(call agent_of,$(BUILD)) $(BUILD)/bin/pvdma-work $(E2E_BIN)/canary $(E2E_SUITE)
