@@ -86,8 +86,9 @@ from_dkms() {
 	file=$(g system 'modinfo -F filename pvdma')
 	[[ $file == "/lib/modules/$release/updates/dkms/pvdma.ko"* ]] ||
 		fail "modinfo finds $file, which is not what DKMS installs"
-	same "the loaded module's source version" "$(g system 'cat /sys/module/pvdma/srcversion')" \
-		"$(g system 'modinfo -F srcversion pvdma')"
+	# Debian's kernel has no pvdma of its own, and would mark one that it had otherwise.
+	[[ $(g system 'cat /sys/module/pvdma/taint') == *O* ]] ||
+		fail "the loaded module is not one from outside of the kernel"
 }
 
 # What the guest's owner has in /etc/modprobe.d counts, although the module was loaded in the
