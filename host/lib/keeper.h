@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * keeper.h - descriptors that outlive this process, in the service manager's store
+ *
+ * A descriptor that is put in is known by an id, which is never used again; it
+ * names its kind, for whoever looks at the store (systemd-analyze fdstore). Where
+ * there is no store, ids are 0 and everything else does nothing.
+ *
+ * What must outlive the process refers to descriptors by id. The order makes that
+ * safe: put in, then note the id; forget the id, then take out. What nobody
+ * claims after a restart was about to come or to go, and is taken out
+ * (keeper_sweep()).
+ */
+#ifndef PVDMA_LIB_KEEPER_H
+#define PVDMA_LIB_KEEPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct keeper;
+
+enum keeper_kind {
+	KEEPER_CONTAINER,
+	KEEPER_GROUP,
+	KEEPER_DEVICE,
+	KEEPER_LISTEN,	/* listening sockets */
+	KEEPER_CLIENT,	/* connected ones */
+	KEEPER_CHANNEL, /* on which we speak first */
+	KEEPER_MEMORY,	/* of the guest */
+	KEEPER_EVENT,	/* kicks, calls, interrupts */
+	KEEPER_MESSAGE, /* of a message whose meaning is not known yet */
+	KEEPER_IOMMU,	/* what the null IOMMU maps */
+	KEEPER_NULL,	/* of null devices */
+	KEEPER_KINDS,
+};
+
+/* The name of the state's memfd, which has no id: it is what ids are noted in. */
+#define KEEPER_STATE "pvdma-state"
+
+/*
+ * Takes what the service manager kept for this process (LISTEN_FDS), and finds
+ * out whether there is a store (FDSTORE, NOTIFY_SOCKET). 0 or a negative errno,
+ * logged.
+ */
+int keeper_new(struct keeper **ret);
+/* Closes what was not claimed. Takes NULL. */
+void keeper_free(struct keeper *keeper);
+
+/* Is anything kept? Takes NULL, as all below. */
+bool keeper_active(const struct keeper *keeper);
+
+/* The state of the process before, owned by the caller; or -EBADF. */
+int keeper_take_state(struct keeper *keeper);
+/* Puts the state in; 0 or a negative errno, logged. */
+int keeper_put_state(struct keeper *keeper, int fd);
+
+/*
+ * Where ids are counted: in the state, so that those of the process before are
+ * not used again.
+ */
+void keeper_count_in(struct keeper *keeper, uint64_t *counter);
+
+/* Puts @fd in, borrowed. Its id, or 0: not kept; a failure is logged. */
+uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd);
+/*
+ * The same for files that come again and again, in the memory of a guest: each is
+ * put in once, and taken out by the last of as many keeper_unshare().
+ */
+uint64_t keeper_share(struct keeper *keeper, int fd);
+void keeper_unshare(struct keeper *keeper, uint64_t id);
+
+/* Takes it out. 0 is nothing. */
+void keeper_drop(struct keeper *keeper, uint64_t id);
+
+/*
+ * A descriptor of the process before, owned by the caller, who may claim it again.
+ * -EBADF: there is none, which is logged; for id 0, too, but that is not.
+ */
+int keeper_claim(struct keeper *keeper, uint64_t id);
+/* The same for one that is shared: one claim for each keeper_share(). */
+int keeper_claim_shared(struct keeper *keeper, uint64_t id);
+/*
+ * The @i-th of this kind, borrowed until keeper_sweep(), and claimed; -EBADF: there
+ * are not as many. For those of which there is one, and for a state that cannot be
+ * read.
+ */
+int keeper_find(struct keeper *keeper, enum keeper_kind kind, size_t i);
+/* All that had to be claimed was. */
+void keeper_sweep(struct keeper *keeper);
+/* Takes everything out: there is no going on. */
+void keeper_clear(struct keeper *keeper);
+
+#endif
