@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -25,7 +26,10 @@
 #include "agent_impl.h"
 #include "device/device.h"
 #include "iommu/iommu.h"
+#include "iommu/null.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
+#include "lib/durable.h"
 #include "lib/event.h"
 #include "lib/log.h"
 #include "price.h"
@@ -222,10 +226,19 @@ static int open_type1(struct agent *agent)
 {
 	int fd = agent->config->container_fd, r;
 
+	if (agent->resuming) {
+		fd = keeper_find(agent->keeper, KEEPER_CONTAINER, 0);
+		if (fd >= 0)
+			fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0) {
+			log_err("the service manager has not kept the VFIO container");
+			return -EBADF;
+		}
+	}
 	(void)memlock_prepare(agent->config->vm.quota);
 	if (fd < 0)
 		fd = open(VFIO_CONTAINER, O_RDWR | O_CLOEXEC);
-	else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	else if (!agent->resuming && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return log_err_errno(errno, "container-fd=%d", fd);
 	if (fd < 0)
 		return log_err_errno(errno,
@@ -235,6 +248,29 @@ static int open_type1(struct agent *agent)
 	r = type1_new(fd, &agent->iommu);
 	if (r < 0)
 		close_fd(fd);
+	else
+		agent->iommu_fd = fd;
+	return r;
+}
+
+/* What the null IOMMU maps goes on without us, as what a real one maps does. */
+static int keep_null(struct agent *agent)
+{
+	int fd, r;
+
+	if (!keeper_active(agent->keeper))
+		return 0;
+	if (agent->resuming) {
+		fd = keeper_find(agent->keeper, KEEPER_IOMMU, 0);
+		if (fd < 0)
+			return log_err_errno(
+				EBADF,
+				"the service manager has not kept the null IOMMU");
+		return null_iommu_keep(agent->iommu, fd);
+	}
+	fd = memfd_create("pvdma-null-iommu", MFD_CLOEXEC);
+	r = fd < 0 ? -errno : null_iommu_keep(agent->iommu, fd);
+	agent->iommu_fd = fd;
 	return r;
 }
 
@@ -248,12 +284,45 @@ static int open_iommu(struct agent *agent)
 			   agent->config->null_bytes, &agent->iommu);
 	if (r < 0)
 		return log_err_errno(r, "cannot make the null IOMMU");
+	r = keep_null(agent);
+	if (r < 0)
+		return log_err_errno(r, "cannot make the null IOMMU");
 	log_notice("iommu=null: nothing is mapped for real");
 	return 0;
 }
 
-static int open_vm(struct agent *agent)
+/* The VM is there, and with it the state: from here on it is kept. */
+static int keep_state(struct agent *agent)
 {
+	struct state *state = vm_state(agent->vm);
+	bool null = agent->config->iommu == CONFIG_IOMMU_NULL;
+	uint64_t id;
+	int r;
+
+	agent->kept = kept_root(state);
+	keeper_count_in(agent->keeper, &agent->kept->counter);
+	if (agent->resuming)
+		return 0;
+	kept_write_config(agent->kept, agent->config);
+	crash_point("state");
+	r = keeper_put_state(agent->keeper, state_fd(state));
+	if (r < 0)
+		return r;
+	crash_point("state-kept");
+	id = keeper_put(agent->keeper, null ? KEEPER_IOMMU : KEEPER_CONTAINER,
+			agent->iommu_fd);
+	if (null) {
+		agent->kept->null_iommu = id;
+		agent->iommu_fd = close_fd(agent->iommu_fd);
+	} else {
+		agent->kept->container = id;
+	}
+	return 0;
+}
+
+static int open_vm(struct agent *agent, int fd)
+{
+	struct vm_config config = agent->config->vm;
 	const struct vm_notify notify = {
 		.config_changed = on_config_changed,
 		.work_pending = on_work_pending,
@@ -262,13 +331,17 @@ static int open_vm(struct agent *agent)
 	};
 	int r;
 
-	r = vm_new(&agent->config->vm, agent->iommu, &notify, &agent->vm);
+	config.extra_size = kept_extra_size();
+	config.sparse_size = kept_sparse_size();
+	config.state_fd = agent->resuming ? fd : 0;
+	r = vm_new(&config, agent->iommu, &notify, &agent->vm);
 	if (r < 0) {
+		close_fd(fd);
 		iommu_free(agent->iommu);
 		agent->iommu = NULL;
 		return log_err_errno(r, "cannot set the VM up");
 	}
-	return 0;
+	return keep_state(agent);
 }
 
 /*
@@ -279,7 +352,7 @@ static void measure_price(struct agent *agent)
 {
 	struct price price;
 
-	if (!agent->config->vm.ahead ||
+	if (!agent->config->vm.ahead || vm_has_price(agent->vm) ||
 	    agent->config->iommu != CONFIG_IOMMU_TYPE1)
 		return;
 	price_init(&price);
@@ -299,14 +372,24 @@ static int open_vhost(struct agent *agent)
 	const struct agent_config *config = agent->config;
 	int fd, r;
 
-	if (!config->vhost.path && config->vhost.fd < 0)
+	if (agent->resuming && agent->kept->vhost.id == 0)
 		return 0;
-	fd = agent_open_socket(agent, &config->vhost, "vhost-fd",
-			       &agent->vhost_name);
+	if (!agent->resuming && !config->vhost.path && config->vhost.fd < 0)
+		return 0;
+	if (agent->resuming)
+		fd = kept_claim_socket(agent->keeper, &agent->kept->vhost,
+				       &agent->vhost_name);
+	else
+		fd = agent_open_socket(agent, &config->vhost, "vhost-fd",
+				       &agent->vhost_name);
 	if (fd < 0)
 		return fd;
-	r = vhost_new(agent->event, fd, agent->vm, config->vm.num_queues,
-		      &agent->vhost);
+	if (!agent->resuming)
+		kept_put_socket(agent->keeper, &agent->kept->vhost, fd,
+				&agent->vhost_name);
+	r = vhost_new_kept(agent->event, fd, agent->vm,
+			   vm_get_config(agent->vm)->num_queues, agent->keeper,
+			   kept_vhost(vm_state(agent->vm)), &agent->vhost);
 	if (r < 0) {
 		close_fd(fd);
 		return log_err_errno(r, "cannot serve vhost-user");
@@ -326,7 +409,12 @@ static int open_control(struct agent *agent)
 	const struct config_socket *socket = &agent->config->control;
 	int fd, r;
 
-	if (socket->fd >= 0)
+	if (agent->resuming && agent->kept->control.id == 0)
+		return 0;
+	if (agent->resuming)
+		fd = kept_claim_socket(agent->keeper, &agent->kept->control,
+				       &agent->control_name);
+	else if (socket->fd >= 0)
 		fd = socket_adopt(socket->fd, "control-fd");
 	else if (socket->path)
 		fd = socket_listen(socket->path, &access, &agent->control_name);
@@ -334,6 +422,9 @@ static int open_control(struct agent *agent)
 		return 0;
 	if (fd < 0)
 		return fd;
+	if (!agent->resuming)
+		kept_put_socket(agent->keeper, &agent->kept->control, fd,
+				&agent->control_name);
 	r = control_new(agent->event, fd, agent_verbs, agent_num_verbs, agent,
 			&agent->control);
 	if (r < 0) {
@@ -360,7 +451,54 @@ static int enter_sandbox(const struct agent *agent)
 #endif
 }
 
-int agent_new(const struct agent_config *config, struct agent **ret)
+/* Serves on whom the process before served. */
+static int resume(struct agent *agent)
+{
+	int r = devices_resume(agent);
+
+	if (r >= 0)
+		r = vm_resume(agent->vm);
+	if (r >= 0 && agent->vhost)
+		r = vhost_resume(agent->vhost);
+	if (r < 0)
+		return r;
+	devices_go_on(agent);
+	agent->kept->resumed++;
+	keeper_sweep(agent->keeper);
+	agent->resuming = false;
+	log_notice("resumed where the process before was killed");
+	return 0;
+}
+
+static int open_all(struct agent *agent, int state_fd)
+{
+	int r = open_event(agent);
+
+	if (r < 0)
+		log_err_errno(r, "cannot set the event loop up");
+	if (r >= 0)
+		r = open_iommu(agent);
+	if (r < 0) {
+		close_fd(state_fd);
+		return r;
+	}
+	r = open_vm(agent, state_fd);
+	if (r >= 0)
+		r = agent->resuming ? devices_reopen(agent) :
+				      devices_open(agent);
+	if (r >= 0) {
+		measure_price(agent);
+		r = open_vhost(agent);
+	}
+	if (r >= 0)
+		r = open_control(agent);
+	if (r >= 0 && agent->resuming)
+		r = resume(agent);
+	return r;
+}
+
+int agent_new(const struct agent_config *config, struct keeper *keeper,
+	      int state_fd, struct agent **ret)
 {
 	struct agent *agent = calloc(1, sizeof(*agent));
 	int r;
@@ -368,31 +506,24 @@ int agent_new(const struct agent_config *config, struct agent **ret)
 	if (!agent)
 		return log_err_errno(ENOMEM, "cannot start");
 	agent->config = config;
+	agent->keeper = keeper;
+	agent->resuming = state_fd >= 0;
+	agent->iommu_fd = -EBADF;
 	log_set_vm(config->name);
 	raise_nofile();
-	r = open_event(agent);
-	if (r < 0)
-		log_err_errno(r, "cannot set the event loop up");
-	if (r >= 0)
-		r = open_iommu(agent);
-	if (r >= 0)
-		r = open_vm(agent);
-	if (r >= 0)
-		r = devices_open(agent);
-	if (r >= 0) {
-		measure_price(agent);
-		r = open_vhost(agent);
-	}
-	if (r >= 0)
-		r = open_control(agent);
+	r = open_all(agent, state_fd);
 	/* In the sandbox nothing can be opened. */
 	agent->status = fopen("/proc/self/status", "re");
 	if (r >= 0)
 		r = enter_sandbox(agent);
 	if (r < 0) {
+		/* Nothing of it may go on, least of all the mappings. */
+		if (state_fd >= 0)
+			kept_clean_up(keeper);
 		agent_free(agent);
 		return r;
 	}
+	durable_store(&agent->kept->complete, 1u);
 	*ret = agent;
 	return 0;
 }
@@ -414,6 +545,20 @@ int agent_run(struct agent *agent)
 	return 0;
 }
 
+/* Nobody is to go on with this. */
+static void forget_state(struct agent *agent)
+{
+	struct kept_root *kept = agent->kept;
+
+	if (!kept)
+		return;
+	durable_store(&kept->complete, 0u);
+	kept_drop_socket(agent->keeper, &kept->vhost);
+	kept_drop_socket(agent->keeper, &kept->control);
+	keeper_drop(agent->keeper, kept->container);
+	keeper_drop(agent->keeper, kept->null_iommu);
+}
+
 void agent_free(struct agent *agent)
 {
 	if (!agent)
@@ -427,7 +572,11 @@ void agent_free(struct agent *agent)
 	devices_close(agent);
 	vhost_free(agent->vhost);
 	socket_name_done(&agent->vhost_name);
+	forget_state(agent);
+	if (!agent->vm)
+		iommu_free(agent->iommu);
 	vm_free(agent->vm);
+	keeper_clear(agent->keeper);
 	sd_event_source_disable_unref(agent->work_source);
 	sd_event_source_disable_unref(agent->tick_source);
 	sd_event_source_disable_unref(agent->look_source);

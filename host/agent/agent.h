@@ -7,13 +7,16 @@
 
 struct agent;
 struct agent_config;
+struct keeper;
 
 /*
  * Opens devices, sockets and the IOMMU as @config says, which is borrowed and
- * lives as long as the agent. Returns 0 or a negative errno, logged; then
- * nothing is left behind.
+ * lives as long as the agent, as does @keeper. With @state_fd, the state of a
+ * process that was killed (owned), goes on where that stood; -EBADF: there is none.
+ * Returns 0 or a negative errno, logged; then nothing is left behind.
  */
-int agent_new(const struct agent_config *config, struct agent **ret);
+int agent_new(const struct agent_config *config, struct keeper *keeper,
+	      int state_fd, struct agent **ret);
 
 /*
  * Serves until SIGTERM or SIGINT, and tells the service manager. 0 or a

@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <systemd/sd-event.h>
 
+#include "agent_kept.h"
 #include "config.h"
 #include "control.h"
 #include "lib/socket.h"
 
 struct agent_device {
+	struct kept_device *kept;
 	const struct config_device *config;
 	struct config_device *own; /* `config` where it was added; or NULL */
 	struct device *device;
@@ -24,6 +26,9 @@ struct agent_device {
 
 struct agent {
 	const struct agent_config *config;
+	struct keeper *keeper;
+	struct kept_root *kept; /* in the VM's arena */
+	bool resuming;		/* goes on where a process was killed */
 	sd_event *event;
 	sd_event_source *work_source;	 /* runs vm_work() */
 	sd_event_source *tick_source;	 /* runs vm_tick() */
@@ -31,6 +36,7 @@ struct agent {
 	sd_event_source *observe_source; /* runs vm_observe() */
 	uint64_t observe_until;		 /* CLOCK_MONOTONIC, usec */
 	sd_event_source *trace_source;	 /* ends the trace; NULL: none yet */
+	int iommu_fd;			 /* borrowed, until it is put in */
 	struct iommu *iommu;		 /* owned by vm, once there is one */
 	struct vm *vm;
 	struct agent_device *devices;
@@ -51,6 +57,13 @@ int agent_open_socket(const struct agent *agent,
 
 /* Opens and serves all of the configuration. 0 or a negative errno, logged. */
 int devices_open(struct agent *agent);
+/*
+ * The same with those of the process before; then goes on with their clients, as
+ * vfio_user_resume() says. Likewise.
+ */
+int devices_reopen(struct agent *agent);
+int devices_resume(struct agent *agent);
+void devices_go_on(struct agent *agent);
 void devices_close(struct agent *agent);
 
 /*

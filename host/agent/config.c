@@ -422,6 +422,7 @@ void config_done(struct agent_config *config)
 	}
 	free(config->devices);
 	free(config->name);
+	free(config->handover);
 	free(config->policy);
 	free(config->vhost.path);
 	free(config->control.path);
@@ -488,8 +489,10 @@ int config_take_handover(struct agent_config *config, const char *path)
 	};
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *f = NULL;
-	int r = handover_receive(path, &text);
+	int r = replace_string(&config->handover, path);
 
+	if (r == 0)
+		r = handover_receive(path, &text);
 	if (r < 0)
 		return r;
 	f = fmemopen(text, strlen(text), "r");

@@ -45,6 +45,7 @@ enum config_sandbox {
 
 struct agent_config {
 	char *name;
+	char *handover; /* where the service hands over; NULL: it does not */
 	struct vm_config vm; /* .policy points to `policy` below */
 	char *policy;
 	bool has_quota;

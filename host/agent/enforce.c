@@ -62,6 +62,14 @@ void enforce_begin(struct vm *vm, uint64_t usec)
 	vm->root->enforce.pending = ENFORCE_WITH_QUOTA;
 }
 
+void enforce_resume(struct vm *vm)
+{
+	if (vm->root->enforce.excess > 0)
+		set_timer(vm, vm_now());
+	if (vm->root->enforce.pending != ENFORCE_NOTHING)
+		vm_notify_work(vm);
+}
+
 void enforce_told(struct vm *vm)
 {
 	if (vm->root->enforce.pending != ENFORCE_NOTHING)

@@ -39,6 +39,9 @@ struct enforce_root {
  */
 void enforce_begin(struct vm *vm, uint64_t usec);
 
+/* Goes on with what the process before had asked the guest for. */
+void enforce_resume(struct vm *vm);
+
 /* The news of the quota go out now. */
 void enforce_told(struct vm *vm);
 

@@ -19,6 +19,8 @@
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
+#include "host/lib/durable.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 
@@ -90,7 +92,9 @@ static int map_piece(struct vm *vm, const struct iommu_map *piece)
 	int r;
 
 	vm->root->stats.iommu_maps++;
+	crash_point("map-intended");
 	r = iommu_map(vm->iommu, piece);
+	crash_point("map-called");
 	PROBE3(map, piece->iova, piece->size, r);
 	return r;
 }
@@ -154,14 +158,29 @@ int extent_map(struct vm *vm, uint32_t extent)
 
 int extent_unmap(struct vm *vm, uint64_t first, uint64_t end, uint64_t bytes)
 {
+	struct vm_leaving *leaving = &vm->root->leaving;
 	uint64_t iova = first << vm_shift(vm);
 	uint64_t unmapped;
 	int r;
 
+	assert(!leaving->valid);
+	leaving->first = first;
+	leaving->end = end;
+	durable_store(&leaving->valid, 1u);
+	crash_point("unmap-intended");
 	r = unmap_bytes(vm, iova, (end - first) << vm_shift(vm), &unmapped);
+	crash_point("unmap-called");
 	if (r == 0)
 		check_bytes(iova, unmapped, bytes);
+	else
+		extent_unmap_done(vm);
 	return r;
+}
+
+void extent_unmap_done(struct vm *vm)
+{
+	crash_point("unmap-in-books");
+	durable_store(&vm->root->leaving.valid, 0u);
 }
 
 int extent_add_piece(struct vm *vm, uint32_t extent, uint64_t from,
@@ -200,6 +219,7 @@ int extent_lose_piece(struct vm *vm, uint32_t extent, uint64_t from,
 
 	ahead_ended(vm, e);
 	r = unmap_bytes(vm, from, last - from + 1, &bytes);
+	crash_point("piece-unmapped");
 	if (r < 0 || bytes == 0)
 		return r;
 	bytes = min(bytes, e->charge.bytes);
@@ -217,6 +237,7 @@ void extent_forget(struct vm *vm, uint32_t extent)
 		policy_removed(vm->policy, extent);
 	if (e->flags & LEDGER_KEPT)
 		vm->root->kept--;
+	crash_point("forget");
 	quota_uncharge(&vm->root->quota, &e->charge);
 	ledger_remove(vm->ledger, extent);
 }

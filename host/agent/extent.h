@@ -37,6 +37,11 @@ int extent_map(struct vm *vm, uint32_t extent);
  * with all of them still mapped.
  */
 int extent_unmap(struct vm *vm, uint64_t first, uint64_t end, uint64_t bytes);
+/*
+ * The books say what extent_unmap() did. Until then whoever takes over after a
+ * kill does it again, so that nothing may be mapped there in between.
+ */
+void extent_unmap_done(struct vm *vm);
 
 /*
  * Memory [from, last] of a granule that borders cut came, or goes. The extent

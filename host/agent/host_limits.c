@@ -38,6 +38,7 @@ int limits_refresh(struct vm *vm)
 	if (vm->entries_max == limits.entries_max)
 		return 0;
 	vm->entries_max = limits.entries_max;
+	vm->root->start.entries_max = limits.entries_max;
 	/*
 	 * Every extent could be one granule in the worst case. (256 MiB are one
 	 * granule of 4 KiB more than VFIO's default, which is no news.)

@@ -89,6 +89,7 @@ static int end_whole(struct vm *vm, uint64_t first, uint64_t end)
 		vm->root->stats.unmaps++;
 		extent_forget(vm, extent);
 	}
+	extent_unmap_done(vm);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "host/agent/state.h"
+#include "host/lib/durable.h"
 
 struct ledger {
 	struct state *state;
@@ -73,6 +74,7 @@ int ledger_draft(struct ledger *ledger, uint64_t first, uint32_t count,
 	e = ledger_get(ledger, *ret);
 	e->node.key = first;
 	e->count = count;
+	durable_store(&e->node.mark, (uint32_t)LEDGER_DRAFT);
 	return 0;
 }
 
@@ -83,11 +85,15 @@ void ledger_enter(struct ledger *ledger, uint32_t extent)
 	assert(ledger_find(ledger, ledger_first(e)) == LEDGER_NONE);
 	treap_insert(&ledger->index, extent, ledger_first(e));
 	ledger->root->pieces += e->pieces;
+	durable_store(&e->node.mark, (uint32_t)LEDGER_ENTERED);
 }
 
 void ledger_drop(struct ledger *ledger, uint32_t extent)
 {
-	assert(ledger_get(ledger, extent)->charge.bytes == 0);
+	struct ledger_extent *e = ledger_get(ledger, extent);
+
+	assert(e->charge.bytes == 0);
+	durable_store(&e->node.mark, (uint32_t)LEDGER_FREE);
 	state_give(ledger->state, STATE_EXTENTS, extent);
 }
 
@@ -96,6 +102,46 @@ void ledger_remove(struct ledger *ledger, uint32_t extent)
 	ledger_set_pieces(ledger, extent, 0);
 	treap_remove(&ledger->index, extent);
 	ledger_drop(ledger, extent);
+}
+
+static bool is_taken(const void *slot)
+{
+	return ((const struct ledger_extent *)slot)->node.mark != LEDGER_FREE;
+}
+
+void ledger_recover(struct ledger *ledger)
+{
+	treap_root_init(&ledger->root->index, state_random(ledger->state));
+	ledger->root->pieces = 0;
+	state_recover(ledger->state, STATE_EXTENTS, is_taken);
+}
+
+int ledger_readmit(struct ledger *ledger, uint32_t extent)
+{
+	struct ledger_extent *e = ledger_get(ledger, extent);
+	uint64_t first = ledger_first(e);
+	uint32_t next;
+
+	if (e->node.mark != LEDGER_ENTERED || e->count == 0 ||
+	    first > UINT64_MAX - e->count)
+		return -EUCLEAN;
+	next = ledger_seek(ledger, first);
+	if (next != LEDGER_NONE &&
+	    ledger_first(ledger_get(ledger, next)) < ledger_end(e))
+		return -EUCLEAN;
+	treap_insert(&ledger->index, extent, first);
+	ledger->root->pieces += e->pieces;
+	return 0;
+}
+
+uint32_t ledger_slots(const struct ledger *ledger)
+{
+	return state_top(ledger->state, STATE_EXTENTS);
+}
+
+enum ledger_mark ledger_mark(const struct ledger *ledger, uint32_t extent)
+{
+	return (enum ledger_mark)ledger_get(ledger, extent)->node.mark;
 }
 
 void ledger_set_pieces(struct ledger *ledger, uint32_t extent, uint32_t pieces)

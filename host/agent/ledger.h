@@ -47,6 +47,17 @@ enum ledger_flags {
 	LEDGER_NEW = 1u << 6,
 };
 
+/*
+ * What a slot is (node.mark). A draft says that its mapping may have been made:
+ * it is noted before the IOMMU is called. All of the books can be made anew from
+ * the slots (ledger_recover()).
+ */
+enum ledger_mark {
+	LEDGER_FREE,
+	LEDGER_DRAFT,
+	LEDGER_ENTERED,
+};
+
 struct ledger_extent {
 	struct treap_node node;	    /* key: first granule */
 	struct quota_charge charge; /* bytes mapped */
@@ -99,6 +110,17 @@ static inline uint64_t ledger_end(const struct ledger_extent *e)
 {
 	return e->node.key + e->count;
 }
+
+/*
+ * Makes the index anew from the slots of another process. Then ledger_readmit()
+ * for each extent that was in the books; drafts are told by ledger_mark() and
+ * are the caller's to enter or to drop. -EUCLEAN: an extent that cannot be.
+ */
+void ledger_recover(struct ledger *ledger);
+int ledger_readmit(struct ledger *ledger, uint32_t extent);
+/* Slots are below this one. */
+uint32_t ledger_slots(const struct ledger *ledger);
+enum ledger_mark ledger_mark(const struct ledger *ledger, uint32_t extent);
 
 /* The extent that contains @granule, or LEDGER_NONE. */
 uint32_t ledger_find(const struct ledger *ledger, uint64_t granule);

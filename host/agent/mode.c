@@ -95,6 +95,18 @@ void mode_retry(struct vm *vm)
 	mode_update(vm);
 }
 
+void mode_resume(struct vm *vm)
+{
+	struct mode_root *mode = &vm->root->mode;
+
+	if (mode->phase == MODE_ON)
+		mode->phase = MODE_FILL;
+	mode->cursor = 0;
+	mode_update(vm);
+	if (mode->phase != MODE_OFF)
+		vm_notify_work(vm);
+}
+
 /* Says once for each pair of sizes that memory does not fit the quota. */
 static void log_refusal(struct vm *vm)
 {

@@ -39,6 +39,9 @@ void mode_update(struct vm *vm);
 /* Memory or the quota changed: what failed before may succeed now. */
 void mode_retry(struct vm *vm);
 
+/* Begins the phase that it is in anew: what was seen of memory may differ. */
+void mode_resume(struct vm *vm);
+
 /* One slice. True if more is left to do now. */
 bool mode_work(struct vm *vm);
 

@@ -19,6 +19,7 @@
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
 #include "host/lib/macros.h"
 
 /* How often a map is tried after a limit of the host stopped it. */
@@ -198,7 +199,9 @@ static void commit(struct vm *vm, uint32_t extent, uint32_t flags)
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 
 	e->flags = flags | LEDGER_NEW;
+	crash_point("map-commit");
 	ledger_enter(vm->ledger, extent);
+	crash_point("map-committed");
 	if (flags & LEDGER_AHEAD)
 		policy_ahead(vm->policy, extent);
 	else
@@ -254,5 +257,6 @@ void plan_abandon(struct vm *vm, struct plan *plan)
 		}
 		quota_uncharge(&vm->root->quota, &e->charge);
 		ledger_drop(vm->ledger, extent);
+		extent_unmap_done(vm);
 	}
 }

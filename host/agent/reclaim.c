@@ -18,6 +18,7 @@
 #include "host/agent/probe.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
 #include "host/lib/macros.h"
 
 void victims_init(struct victims *victims)
@@ -85,7 +86,9 @@ bool reclaim_take(struct vm *vm, uint32_t extent, struct victims *victims)
 
 	if (!table_claim(vm->table, ledger_first(e), e->count))
 		return false;
+	crash_point("victim-claimed");
 	push(vm, extent, victims);
+	crash_point("victim-marked");
 	return true;
 }
 
@@ -197,6 +200,8 @@ static int evict_run(struct vm *vm, uint32_t start, struct victims *victims,
 		count_end(vm, e, cause);
 		extent_forget(vm, extent);
 	}
+	if (r == 0)
+		extent_unmap_done(vm);
 	return r;
 }
 
@@ -333,10 +338,12 @@ static int end_run(struct vm *vm, uint32_t extent, bool protect,
 		extent = ledger_seek(vm->ledger, first);
 		if (extent == LEDGER_NONE ||
 		    ledger_first(ledger_get(vm->ledger, extent)) >= end)
-			return 0;
+			break;
 		vm->root->stats.unmaps++;
 		extent_forget(vm, extent);
 	}
+	extent_unmap_done(vm);
+	return 0;
 }
 
 int reclaim_end_requests(struct vm *vm)

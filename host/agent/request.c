@@ -23,6 +23,7 @@
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
 #include "host/lib/macros.h"
 
 /* The first item that contains @granule; a later step failed there. */
@@ -207,7 +208,9 @@ static int request_map(struct vm *vm, struct request *req)
 		return r;
 	}
 	trace_mapped(&vm->trace, &plan);
+	crash_point("map-all-called");
 	map_commit(vm, req, &plan, ranges, n);
+	crash_point("map-words-set");
 	trace_passed(&vm->trace, TRACE_WORDS);
 	if (plan.granules > 0) {
 		headroom_missed(vm, plan.bytes, waited);
@@ -338,7 +341,8 @@ static bool negotiated(const struct vm *vm, unsigned int feature)
 	return vm->root->features & ((uint64_t)1 << feature);
 }
 
-static int dispatch(struct vm *vm, struct request *req)
+/* @again: it may have been served before, by a process that was killed. */
+static int dispatch(struct vm *vm, struct request *req, bool again)
 {
 	if (req->type == VIRTIO_PVDMA_T_UNMAP &&
 	    !negotiated(vm, VIRTIO_PVDMA_F_UNMAP))
@@ -360,6 +364,10 @@ static int dispatch(struct vm *vm, struct request *req)
 	case VIRTIO_PVDMA_T_ATTACH:
 		return endpoints_attach(vm, req->endpoint, &req->attach);
 	case VIRTIO_PVDMA_T_DETACH:
+		/* What was done before a kill is not to be told as an error. */
+		if (again &&
+		    endpoints_check(vm, req->endpoint) == VERDICT_STATE)
+			return 0;
 		return endpoints_detach(vm, req->endpoint);
 	case VIRTIO_PVDMA_T_MAP:
 		return request_map(vm, req);
@@ -377,14 +385,17 @@ void vm_request(struct vm *vm, const void *buf, size_t len,
 {
 	struct vm_stats *stats = &vm->root->stats;
 	struct request *req = &vm->request;
+	bool again = vm->again;
 	int r;
 
+	vm->again = false;
 	stats->requests++;
 	r = decode_request(buf, len, &vm->decode_limits, req);
 	trace_decoded(&vm->trace, req);
 	PROBE3(request_begin, req->type, req->endpoint, req->count);
 	if (r == 0)
-		r = vm->root->running ? dispatch(vm, req) : VERDICT_STATE;
+		r = vm->root->running ? dispatch(vm, req, again) :
+					VERDICT_STATE;
 	*ret_tail = (struct virtio_pvdma_req_tail){
 		.status = status_of(r),
 		.index = htole16(r != 0 ? req->failed : 0),
@@ -399,6 +410,11 @@ void vm_request(struct vm *vm, const void *buf, size_t len,
 		stats->failed_quota++;
 	if (r == VERDICT_LIMIT)
 		stats->failed_limit++;
+}
+
+void vm_request_again(struct vm *vm)
+{
+	vm->again = true;
 }
 
 size_t vm_request_max(const struct vm *vm)

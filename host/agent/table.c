@@ -28,6 +28,7 @@
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
 #include "host/agent/state.h"
+#include "host/lib/durable.h"
 #include "host/lib/macros.h"
 #include "protocol/virtio_pvdma.h"
 
@@ -41,6 +42,9 @@
 #define LEAF_BLOCKS VIRTIO_PVDMA_LEAF_BLOCKS
 #define BLOCK_SHIFT VIRTIO_PVDMA_BLOCK_SHIFT
 #define BLOCK	    ((uint64_t)VIRTIO_PVDMA_BLOCK_GRANULES)
+
+/* In node.mark: the leaf is registered. */
+#define LEAF_TAKEN 1u
 
 struct leaf {
 	struct treap_node node; /* key: leaf number */
@@ -114,6 +118,7 @@ static uint32_t leaf_find(const struct table *table, uint64_t index)
 
 static void leaf_forget(struct table *table, uint32_t slot)
 {
+	durable_store(&leaf_at(table, slot)->node.mark, 0u);
 	treap_remove(&table->index, slot);
 	table->words[slot] = NULL;
 	state_give(table->state, STATE_LEAVES, slot);
@@ -135,10 +140,9 @@ static bool leaf_has_memory(const struct table *table, uint64_t index)
 	return region && region->gpa >> shift <= index;
 }
 
-/* Room for a pointer for each slot that could be taken next. */
-static int reserve_words(struct table *table)
+/* Room for pointers of slots below @needed. */
+static int reserve_words(struct table *table, uint32_t needed)
 {
-	uint32_t needed = state_taken(table->state, STATE_LEAVES) + 1;
 	uint32_t max = table->words_max ? table->words_max : 64;
 	uint32_t **words;
 
@@ -171,7 +175,8 @@ int table_register(struct table *table, uint64_t index, uint64_t gpa)
 		return ERANGE;
 	r = state_prepare(table->state, STATE_LEAVES, 1);
 	if (r == 0)
-		r = reserve_words(table);
+		r = reserve_words(table,
+				  state_top(table->state, STATE_LEAVES) + 1);
 	if (r < 0)
 		return r;
 	slot = state_take(table->state, STATE_LEAVES);
@@ -179,7 +184,45 @@ int table_register(struct table *table, uint64_t index, uint64_t gpa)
 	table->words[slot] = words;
 	leaf_at(table, slot)->gpa = gpa;
 	treap_insert(&table->index, slot, index);
+	durable_store(&leaf_at(table, slot)->node.mark, LEAF_TAKEN);
 	return 0;
+}
+
+static bool is_taken(const void *slot)
+{
+	return ((const struct leaf *)slot)->node.mark == LEAF_TAKEN;
+}
+
+/* The leaf in @slot is as table_register() left it. */
+static int readmit(struct table *table, uint32_t slot)
+{
+	struct leaf *leaf = leaf_at(table, slot);
+
+	if (!is_aligned(leaf->gpa, VIRTIO_PVDMA_LEAF_SIZE) ||
+	    leaf_find(table, leaf->node.key) != TREAP_NONE)
+		return -EUCLEAN;
+	table->words[slot] = memory_translate(table->memory, leaf->gpa,
+					      VIRTIO_PVDMA_LEAF_SIZE,
+					      IOMMU_READ | IOMMU_WRITE);
+	treap_insert(&table->index, slot, leaf->node.key);
+	if (!table->words[slot])
+		leaf_forget(table, slot);
+	return 0;
+}
+
+int table_recover(struct table *table)
+{
+	uint32_t top;
+	int r;
+
+	treap_root_init(&table->root->index, state_random(table->state));
+	state_recover(table->state, STATE_LEAVES, is_taken);
+	top = state_top(table->state, STATE_LEAVES);
+	r = reserve_words(table, top);
+	for (uint32_t slot = 0; r == 0 && slot < top; slot++)
+		if (is_taken(leaf_at(table, slot)))
+			r = readmit(table, slot);
+	return r;
 }
 
 void table_forget(struct table *table)

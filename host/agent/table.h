@@ -57,6 +57,12 @@ void table_free(struct table *table);
  */
 int table_register(struct table *table, uint64_t index, uint64_t gpa);
 
+/*
+ * Finds the leaves of another process's table again. Those whose memory is gone
+ * are forgotten. 0, -EUCLEAN (a leaf that cannot be), or -ENOMEM.
+ */
+int table_recover(struct table *table);
+
 /* Forgets all leaves, or those that lie in a region; writes nothing. */
 void table_forget(struct table *table);
 void table_forget_region(struct table *table,

@@ -20,7 +20,7 @@ struct treap_node {
 	uint32_t left;	/* slot */
 	uint32_t right; /* slot */
 	uint32_t prio;
-	uint32_t reserved;
+	uint32_t mark; /* not the tree's: what the slot is; 0: not in use */
 };
 
 /* The part that is state; zero is not a valid one, see treap_root_init(). */

@@ -18,6 +18,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
 #include "host/lib/cleanup.h"
+#include "host/lib/durable.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 
@@ -175,19 +177,58 @@ static int make_parts(struct vm *vm)
 	return r;
 }
 
-static int make_state(struct vm *vm)
+struct state_layout vm_layout(uint64_t extra_size, uint64_t sparse_size)
 {
-	static const uint32_t slots[STATE_POOLS] = {
-		[STATE_EXTENTS] = sizeof(struct ledger_extent),
-		[STATE_LEAVES] = TABLE_SLOT_SIZE,
-		[STATE_GHOSTS] = GHOSTS_SLOT_SIZE,
+	return (struct state_layout){
+		.root_size = sizeof(struct vm_root),
+		.extra_size = extra_size,
+		.sparse_size = sparse_size,
+		.slot_sizes = {
+			[STATE_EXTENTS] = sizeof(struct ledger_extent),
+			[STATE_LEAVES] = TABLE_SLOT_SIZE,
+			[STATE_GHOSTS] = GHOSTS_SLOT_SIZE,
+			[STATE_REGIONS] = VM_REGION_SLOT_SIZE,
+		},
 	};
+}
+
+/* Goes on with the state of another process. */
+static int open_state(struct vm *vm, const struct state_layout *layout)
+{
+	struct vm_config *config = &vm->config;
 	int r;
 
-	r = state_new(sizeof(*vm->root), slots, &vm->state);
+	r = state_open(config->state_fd, layout, &vm->state);
 	if (r < 0)
 		return r;
 	vm->root = state_root(vm->state);
+	*config = vm->root->start.config;
+	vm->root->start.policy[sizeof(vm->root->start.policy) - 1] = '\0';
+	config->policy = vm->root->start.policy;
+	if (check_config(config) < 0)
+		return -EUCLEAN;
+	resume_begin(vm);
+	return 0;
+}
+
+static int make_state(struct vm *vm)
+{
+	const struct state_layout layout =
+		vm_layout(vm->config.extra_size, vm->config.sparse_size);
+	int r;
+
+	if (vm->config.state_fd > 0)
+		return open_state(vm, &layout);
+	r = state_make(&layout, &vm->state);
+	if (r < 0)
+		return r;
+	vm->root = state_root(vm->state);
+	vm->root->start.config = vm->config;
+	vm->root->start.config.policy = NULL;
+	(void)snprintf(
+		vm->root->start.policy, sizeof(vm->root->start.policy), "%s",
+		vm->config.policy ? vm->config.policy : policy_names()[0]);
+	vm->root->start.entries_max = IOMMU_ENTRIES_UNKNOWN;
 	quota_init(&vm->root->quota, vm->config.quota);
 	ledger_root_init(&vm->root->ledger, state_random(vm->state));
 	ahead_init(&vm->root->ahead);
@@ -215,6 +256,14 @@ static int make_buffers(struct vm *vm)
 	return 0;
 }
 
+/* An arena that was handed in stays the caller's. */
+static int failed(const struct vm_config *config, struct vm *vm, int error)
+{
+	if (vm->state && config->state_fd > 0)
+		state_disown(vm->state);
+	return error;
+}
+
 int vm_new(const struct vm_config *config, struct iommu *iommu,
 	   const struct vm_notify *notify, struct vm **ret)
 {
@@ -231,21 +280,23 @@ int vm_new(const struct vm_config *config, struct iommu *iommu,
 	vm->notify = *notify;
 	vm->entries_max = IOMMU_ENTRIES_UNKNOWN;
 	price_init(&vm->price);
-	r = make_buffers(vm);
-	if (r == 0)
-		r = curve_new(&vm->curve);
+	r = curve_new(&vm->curve);
 	if (r == 0)
 		r = make_state(vm);
 	if (r == 0)
+		r = make_buffers(vm);
+	if (r == 0)
 		r = make_parts(vm);
 	if (r < 0)
-		return r;
+		return failed(config, vm, r);
 	vm->config.policy = NULL;
 	vm->iommu = iommu;
+	if (config->state_fd > 0)
+		iommu_take_over(iommu, vm->root->start.entries_max);
 	r = limits_refresh(vm);
 	if (r < 0) {
 		vm->iommu = NULL;
-		return r;
+		return failed(config, vm, r);
 	}
 	*ret = steal_ptr(vm);
 	return 0;
@@ -255,7 +306,9 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
-	if (vm->iommu)
+	if (vm->resuming)
+		resume_abandon(vm);
+	else if (vm->iommu)
 		reclaim_end_all(vm);
 	policy_free(vm->policy);
 	curve_free(vm->curve);
@@ -476,6 +529,7 @@ void vm_set_strategy(struct vm *vm, uint8_t strategy)
 	if (strategy == vm->config.strategy)
 		return;
 	vm->config.strategy = strategy;
+	vm->root->start.config.strategy = strategy;
 	mode_retry(vm);
 	vm->root->strategy_news++;
 	vm_notify_config(vm);
@@ -496,6 +550,23 @@ bool vm_look(struct vm *vm)
 void vm_set_price(struct vm *vm, const struct price *price)
 {
 	vm->price = *price;
+	vm->root->start.price = *price;
+	durable_store(&vm->root->start.has_price, 1u);
+}
+
+bool vm_has_price(const struct vm *vm)
+{
+	return vm->root->start.has_price;
+}
+
+struct state *vm_state(struct vm *vm)
+{
+	return vm->state;
+}
+
+const struct vm_config *vm_get_config(const struct vm *vm)
+{
+	return &vm->config;
 }
 
 void vm_get_stats(const struct vm *vm, struct vm_stats *ret)

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/agent/state.h"
 #include "protocol/virtio_pvdma.h"
 
 struct iommu;
@@ -28,6 +29,9 @@ struct vm;
 #define VM_ENDPOINTS_MAX 64
 
 #define VM_NEVER UINT64_MAX
+
+/* Bytes of a slot in the pool STATE_REGIONS, which vfio_user/ uses. */
+#define VM_REGION_SLOT_SIZE 64
 
 enum vm_fallback {
 	VM_FALLBACK_DENY,   /* without a driver a device reaches nothing */
@@ -51,6 +55,14 @@ struct vm_config {
 	const char *policy; /* name, see policy.h */
 	uint16_t num_queues;
 	uint16_t max_ranges;
+	/*
+	 * Room in the VM's arena for others (state.h); and the arena of a
+	 * process that was killed (owned on success), to go on with: all of the
+	 * above is as it was then. -1 or 0: a new one.
+	 */
+	uint64_t extra_size;
+	uint64_t sparse_size;
+	int state_fd;
 };
 
 /* Called from within vm_*(); must not call back into the VM. */
@@ -108,6 +120,26 @@ int vm_new(const struct vm_config *config, struct iommu *iommu,
 	   const struct vm_notify *notify, struct vm **ret);
 void vm_free(struct vm *vm);
 
+/* How the arena of a VM of this configuration is laid out. */
+struct state_layout vm_layout(uint64_t extra_size, uint64_t sparse_size);
+
+/* The arena, and the configuration as it is now. */
+struct state *vm_state(struct vm *vm);
+const struct vm_config *vm_get_config(const struct vm *vm);
+
+/*
+ * With config.state_fd: announces memory as it was announced to the process
+ * before, in that order; then makes the books anew, and the IOMMU and the table
+ * agree with them. Nothing else of the VM may be used before. 0; -EUCLEAN: the
+ * state cannot be, which is logged; or another negative errno.
+ */
+int vm_memory_restore(struct vm *vm, const void *source, uint64_t gpa,
+		      uint64_t size, int fd, uint64_t offset, uint32_t prot);
+int vm_resume(struct vm *vm);
+
+/* Ends whatever is mapped, known or not: for a state that cannot be resumed. */
+int vm_unmap_all(struct iommu *iommu);
+
 /* --- from vfio_user/: what the VMM says of the memory --- */
 
 /* As memory_add() and memory_remove(); mappings in the way end first. */
@@ -150,6 +182,9 @@ void vm_queues_stop(struct vm *vm);
  */
 void vm_request(struct vm *vm, const void *buf, size_t len,
 		struct virtio_pvdma_req_tail *ret_tail);
+
+/* The next request may have been served by the process before, whole or not. */
+void vm_request_again(struct vm *vm);
 
 /* The bytes that the longest acceptable request has, without the tail. */
 size_t vm_request_max(const struct vm *vm);
@@ -195,6 +230,8 @@ struct price;
 
 /* What mapping costs here, instead of what is assumed. */
 void vm_set_price(struct vm *vm, const struct price *price);
+/* It is known already, from the process before. */
+bool vm_has_price(const struct vm *vm);
 
 /*
  * Sets what becomes of mappings after their last use (VIRTIO_PVDMA_S_*). The

@@ -2,7 +2,7 @@
 /*
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
- * vm.c owns it; request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
+ * vm.c owns it; resume.c, request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
  * ahead.c, prefetch.c, observe.c, layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
  * in the state's arena; the rest is configuration, or follows from the root
  * and from what the VMM announces.
@@ -38,7 +38,26 @@ struct vm_endpoint {
 	uint64_t dma_mask;
 };
 
+/* Granules [first, end) are being unmapped. */
+struct vm_leaving {
+	uint64_t first, end;
+	uint32_t valid;
+	uint32_t reserved;
+};
+
+/* What only a new process asks for. */
+struct vm_start {
+	struct vm_config config; /* as it is now; no pointers */
+	char policy[16];
+	uint64_t entries_max;
+	struct price price;
+	uint32_t has_price;
+	uint32_t reserved;
+};
+
 struct vm_root {
+	struct vm_start start;
+	struct vm_leaving leaving;
 	struct ledger_root ledger;
 	struct table_root table;
 	struct quota quota;
@@ -84,11 +103,18 @@ struct vm {
 	struct observe observe;
 	uint64_t entries_max; /* see host_limits.h */
 	struct price price;
+	bool again;	    /* see vm_request_again() */
+	bool resuming;	    /* until vm_resume() has succeeded */
 	struct trace trace; /* of requests, if somebody looks */
 	struct decode_limits decode_limits;
 	struct request request;	 /* room for the longest */
 	struct granules *sorted; /* its ranges, sorted and merged */
 };
+
+/* resume.c: what is derived from the state, or a mere memory, begins anew. */
+void resume_begin(struct vm *vm);
+/* It is given up: closes the books, whatever is in them. */
+void resume_abandon(struct vm *vm);
 
 /* vm.c: the same for all that work on a VM */
 void vm_notify_work(const struct vm *vm);

@@ -80,7 +80,8 @@ static void open_world(void)
 	fuzz_fds_open(MEMORY_SIZE, NULL);
 	fuzz_must(null_iommu_new(1000, 0, &iommu) == 0, "null_iommu_new");
 	fuzz_must(vm_new(&config, iommu, &notify, &world.vm) == 0, "vm_new");
-	fuzz_must(null_device_new(vm_tag(world.vm), ENDPOINT, &world.dev) == 0,
+	fuzz_must(null_device_new(vm_tag(world.vm), ENDPOINT, NULL, NULL,
+				  &world.dev) == 0,
 		  "null_device_new");
 }
 

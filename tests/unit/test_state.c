@@ -20,11 +20,18 @@ struct slot {
 	uint64_t payload;
 };
 
-static const uint32_t sizes[STATE_POOLS] = {
-	[STATE_EXTENTS] = sizeof(struct slot),
-	[STATE_LEAVES] = 32,
-	[STATE_GHOSTS] = 40,
-};
+#define LAYOUT(size) \
+	(&(const struct state_layout){                           \
+		.root_size = (size),                             \
+		.extra_size = 5000,                              \
+		.sparse_size = 1 << 20,                          \
+		.slot_sizes = {                                  \
+			[STATE_EXTENTS] = sizeof(struct slot),   \
+			[STATE_LEAVES] = 32,                     \
+			[STATE_GHOSTS] = 40,                     \
+			[STATE_REGIONS] = 64,                    \
+		},                                               \
+	})
 
 static void test_root(void **unused)
 {
@@ -32,7 +39,7 @@ static void test_root(void **unused)
 	uint8_t *root;
 
 	(void)unused;
-	assert_int_equal(state_new(100000, sizes, &state), 0);
+	assert_int_equal(state_make(LAYOUT(100000), &state), 0);
 	root = state_root(state);
 	for (size_t i = 0; i < 100000; i++)
 		assert_int_equal(root[i], 0);
@@ -52,7 +59,7 @@ static void test_slots(void **unused)
 	uint32_t slot;
 
 	(void)unused;
-	assert_int_equal(state_new(64, sizes, &state), 0);
+	assert_int_equal(state_make(LAYOUT(64), &state), 0);
 	for (uint32_t i = 0; i < N; i++) {
 		struct slot *s;
 
@@ -92,7 +99,7 @@ static void test_too_many(void **unused)
 	struct state *state;
 
 	(void)unused;
-	assert_int_equal(state_new(64, sizes, &state), 0);
+	assert_int_equal(state_make(LAYOUT(64), &state), 0);
 	assert_int_equal(state_prepare(state, STATE_EXTENTS, UINT32_MAX),
 			 -ENOMEM);
 	assert_int_equal(state_backed_bytes(state, STATE_EXTENTS), 0);

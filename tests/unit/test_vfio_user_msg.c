@@ -295,7 +295,7 @@ static void test_longest(void **state)
 		assert_int_equal(msg->body[i], i % 251);
 	vfu_channel_release(&p->channel);
 	/* What was needed once is not kept. */
-	assert_true(p->channel.in_capacity < 65536);
+	assert_true(p->channel.in_body.capacity < 65536);
 }
 
 /* --- sending --- */
@@ -397,7 +397,7 @@ static void test_send_slowly(void **state)
 	assert_int_equal(all_fds, 1);
 	assert_false(vfu_channel_sending(&p->channel));
 	assert_int_equal(vfu_channel_flush(&p->channel), VFU_OK);
-	assert_true(p->channel.out_capacity < 65536);
+	assert_true(p->channel.out.capacity < 65536);
 }
 
 static void test_send_to_nobody(void **state)

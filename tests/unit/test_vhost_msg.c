@@ -47,7 +47,7 @@ static int setup(void **state)
 		return -1;
 	p->ours = fds[0];
 	p->peer = fds[1];
-	message_init(&p->msg);
+	message_init(&p->msg, NULL);
 	p->open_fds = count_fds();
 	*state = p;
 	return 0;
@@ -117,20 +117,21 @@ static void test_piecemeal(void **state)
 static void test_two_messages(void **state)
 {
 	struct pair *p = *state;
+	uint64_t id;
 	int fd;
 
 	send_head(p, VHOST_USER_SET_OWNER, 1, 0, 0);
 	send_head(p, VHOST_USER_SET_BACKEND_REQ_FD, 1, 0, 2);
 	assert_int_equal(message_receive(p->ours, &p->msg), MESSAGE_COMPLETE);
-	assert_int_equal(p->msg.num_fds, 0);
+	assert_int_equal(message_num_fds(&p->msg), 0);
 	message_done(&p->msg);
 	assert_int_equal(message_receive(p->ours, &p->msg), MESSAGE_COMPLETE);
-	assert_int_equal(p->msg.num_fds, 2);
-	fd = message_take_fd(&p->msg, 0);
+	assert_int_equal(message_num_fds(&p->msg), 2);
+	fd = message_take_fd(&p->msg, 0, &id);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(message_take_fd(&p->msg, 0), -EBADF);
-	assert_int_equal(message_take_fd(&p->msg, 2), -EBADF);
+	assert_int_equal(message_take_fd(&p->msg, 0, &id), -EBADF);
+	assert_int_equal(message_take_fd(&p->msg, 2, &id), -EBADF);
 	close(fd);
 }
 
@@ -142,7 +143,7 @@ static void test_fds_with_any_byte(void **state)
 	send_fds(p->peer, "abcd", 4, 2);
 	send_fds(p->peer, "efgh", 4, 3);
 	assert_int_equal(message_receive(p->ours, &p->msg), MESSAGE_COMPLETE);
-	assert_int_equal(p->msg.num_fds, 8);
+	assert_int_equal(message_num_fds(&p->msg), 8);
 	assert_memory_equal(&p->msg.body, "abcdefgh", 8);
 }
 

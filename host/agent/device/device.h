@@ -30,8 +30,23 @@ int vfio_device_new(const char *bdf, int group_fd, int device_fd,
 		    struct iommu *iommu, uint32_t vm_tag, uint32_t endpoint,
 		    struct device **ret);
 
-/* The synthetic device. */
-int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret);
+/*
+ * The synthetic device. Its state and eventfds are put into @keeper (may be NULL),
+ * under the ids in @kept; if there are any already, it is the device of the process
+ * before, which went on as a real one does.
+ */
+struct keeper;
+
+struct null_device_kept {
+	uint64_t bar0;
+	uint64_t state;
+};
+
+int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct keeper *keeper,
+		    struct null_device_kept *kept, struct device **ret);
+
+/* The descriptors of a vfio device, borrowed; -EBADF for those it has not. */
+void vfio_device_fds(const struct device *dev, int *ret_group, int *ret_device);
 
 void device_free(struct device *dev);
 

@@ -34,6 +34,8 @@
 
 #include "device/device_impl.h"
 #include "lib/cleanup.h"
+#include "lib/durable.h"
+#include "lib/keeper.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 
@@ -51,19 +53,37 @@
 #define VENDOR_ID 0xfffd
 #define DEVICE_ID 0x7064
 
-struct null_irq {
-	int trigger_fd; /* -EBADF: off */
-	int unmask_fd;	/* INTx: readable means, unmask */
-	bool masked;
-	bool pending;
+/* What outlives the process, as a real device does; ids are the keeper's. */
+struct null_irq_state {
+	uint64_t trigger;
+	uint64_t unmask;
+	uint8_t masked;
+	uint8_t pending;
+	uint8_t reserved[6];
 };
 
-struct null_device {
-	struct device dev;
+struct null_state {
 	uint8_t config[CONFIG_SIZE];
 	uint8_t writable[CONFIG_SIZE]; /* bits that a client may change */
 	uint8_t bar1[BAR1_SIZE];
 	uint8_t bar2[BAR2_SIZE];
+	struct null_irq_state intx;
+	struct null_irq_state msix[MSIX_VECTORS];
+	struct null_irq_state err;
+	struct null_irq_state req;
+};
+
+struct null_irq {
+	struct null_irq_state *s;
+	int trigger_fd; /* -EBADF: off */
+	int unmask_fd;	/* INTx: readable means, unmask */
+};
+
+struct null_device {
+	struct device dev;
+	struct keeper *keeper; /* may be NULL */
+	struct null_state *s;  /* in the memfd */
+	int state_fd;
 	int bar0_fd;
 	uint8_t *bar0;
 	struct null_irq intx;
@@ -77,16 +97,24 @@ static struct null_device *null_device(struct device *dev)
 	return container_of(dev, struct null_device, dev);
 }
 
-static void irq_init(struct null_irq *irq)
+/* One eventfd takes the place of another, or of none; -EBADF: none. */
+static void replace_fd(const struct null_device *null, int *fd, uint64_t *id,
+		       int new_fd)
 {
-	*irq = (struct null_irq){ .trigger_fd = -EBADF, .unmask_fd = -EBADF };
+	uint64_t old = *id;
+
+	durable_store(id, keeper_put(null->keeper, KEEPER_EVENT, new_fd));
+	close_fd(*fd);
+	*fd = new_fd;
+	keeper_drop(null->keeper, old);
 }
 
-static void irq_clear(struct null_irq *irq)
+static void irq_clear(const struct null_device *null, struct null_irq *irq)
 {
-	close_fd(irq->trigger_fd);
-	close_fd(irq->unmask_fd);
-	irq_init(irq);
+	replace_fd(null, &irq->trigger_fd, &irq->s->trigger, -EBADF);
+	replace_fd(null, &irq->unmask_fd, &irq->s->unmask, -EBADF);
+	irq->s->masked = false;
+	irq->s->pending = false;
 }
 
 /* The vectors of one kind, dev.irqs[index].count of them. */
@@ -106,24 +134,58 @@ static struct null_irq *irqs_of(struct null_device *null, uint32_t index)
 	}
 }
 
-static void for_each_irq(struct null_device *null,
-			 void (*fn)(struct null_irq *irq))
+/* Has the eventfds of the process before. 0 or -EBADF. */
+static int irq_init(const struct null_device *null, struct null_irq *irq,
+		    struct null_irq_state *s)
 {
-	fn(&null->intx);
-	for (size_t i = 0; i < MSIX_VECTORS; i++)
-		fn(&null->msix[i]);
-	fn(&null->err);
-	fn(&null->req);
+	*irq = (struct null_irq){
+		.s = s,
+		.trigger_fd = keeper_claim(null->keeper, s->trigger),
+		.unmask_fd = keeper_claim(null->keeper, s->unmask),
+	};
+	if ((s->trigger && irq->trigger_fd < 0) ||
+	    (s->unmask && irq->unmask_fd < 0))
+		return -EBADF;
+	return 0;
+}
+
+static int init_eventfds(struct null_device *null)
+{
+	struct null_state *s = null->s;
+	int r = irq_init(null, &null->intx, &s->intx);
+
+	for (size_t i = 0; r == 0 && i < MSIX_VECTORS; i++)
+		r = irq_init(null, &null->msix[i], &s->msix[i]);
+	if (r == 0)
+		r = irq_init(null, &null->err, &s->err);
+	if (r == 0)
+		r = irq_init(null, &null->req, &s->req);
+	return r;
+}
+
+static void irq_close(struct null_irq *irq)
+{
+	if (!irq->s) /* it was not made yet */
+		return;
+	close_fd(irq->trigger_fd);
+	close_fd(irq->unmask_fd);
 }
 
 static void null_free(struct device *dev)
 {
 	struct null_device *null = null_device(dev);
 
-	for_each_irq(null, irq_clear);
+	irq_close(&null->intx);
+	for (size_t i = 0; i < MSIX_VECTORS; i++)
+		irq_close(&null->msix[i]);
+	irq_close(&null->err);
+	irq_close(&null->req);
 	if (null->bar0)
 		(void)munmap(null->bar0, BAR0_SIZE);
+	if (null->s)
+		(void)munmap(null->s, sizeof(*null->s));
 	close_fd(null->bar0_fd);
+	close_fd(null->state_fd);
 	device_done(dev);
 	free(null);
 }
@@ -141,13 +203,13 @@ static void signal_irq(struct null_irq *irq, bool level)
 	if (irq->trigger_fd < 0)
 		return;
 	if (irq->unmask_fd >= 0 && eventfd_read(irq->unmask_fd, &count) == 0)
-		irq->masked = false;
-	if (irq->masked) {
-		irq->pending = true;
+		irq->s->masked = false;
+	if (irq->s->masked) {
+		irq->s->pending = true;
 		return;
 	}
-	irq->pending = false;
-	irq->masked = level;
+	irq->s->pending = false;
+	irq->s->masked = level;
 	(void)eventfd_write(irq->trigger_fd, 1);
 }
 
@@ -167,11 +229,11 @@ static uint8_t *storage(struct null_device *null, uint32_t index)
 	case VFIO_PCI_BAR0_REGION_INDEX:
 		return null->bar0;
 	case VFIO_PCI_BAR1_REGION_INDEX:
-		return null->bar1;
+		return null->s->bar1;
 	case VFIO_PCI_BAR2_REGION_INDEX:
-		return null->bar2;
+		return null->s->bar2;
 	case VFIO_PCI_CONFIG_REGION_INDEX:
-		return null->config;
+		return null->s->config;
 	default:
 		return NULL;
 	}
@@ -211,7 +273,7 @@ static ssize_t null_write(struct device *dev, uint32_t index, const void *buf,
 		return -EINVAL;
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		for (size_t i = 0; i < count; i++) {
-			uint8_t mask = null->writable[offset + i];
+			uint8_t mask = null->s->writable[offset + i];
 
 			to[offset + i] = (to[offset + i] & ~mask) |
 					 (((const uint8_t *)buf)[i] & mask);
@@ -250,10 +312,10 @@ static int dup_eventfd(int fd, int *ret)
 	return 0;
 }
 
-static int set_eventfd(struct null_irq *irq, uint32_t action, int fd)
+static int set_eventfd(const struct null_device *null, struct null_irq *irq,
+		       uint32_t action, int fd)
 {
-	int *slot = action & VFIO_IRQ_SET_ACTION_TRIGGER ? &irq->trigger_fd :
-							   &irq->unmask_fd;
+	bool trigger = action & VFIO_IRQ_SET_ACTION_TRIGGER;
 	int dup, r;
 
 	if (action & VFIO_IRQ_SET_ACTION_MASK)
@@ -261,8 +323,8 @@ static int set_eventfd(struct null_irq *irq, uint32_t action, int fd)
 	r = dup_eventfd(fd, &dup);
 	if (r < 0)
 		return r;
-	close_fd(*slot);
-	*slot = dup;
+	replace_fd(null, trigger ? &irq->trigger_fd : &irq->unmask_fd,
+		   trigger ? &irq->s->trigger : &irq->s->unmask, dup);
 	return 0;
 }
 
@@ -271,16 +333,16 @@ static void act(struct null_irq *irq, uint32_t action, bool level)
 	if (action & VFIO_IRQ_SET_ACTION_TRIGGER) {
 		signal_irq(irq, level);
 	} else if (action & VFIO_IRQ_SET_ACTION_MASK) {
-		irq->masked = true;
+		irq->s->masked = true;
 	} else {
-		irq->masked = false;
-		if (irq->pending)
+		irq->s->masked = false;
+		if (irq->s->pending)
 			signal_irq(irq, level);
 	}
 }
 
-static int set_one(struct null_irq *irq, const struct vfio_irq_set *set,
-		   uint32_t i)
+static int set_one(const struct null_device *null, struct null_irq *irq,
+		   const struct vfio_irq_set *set, uint32_t i)
 {
 	bool level = set->index == VFIO_PCI_INTX_IRQ_INDEX;
 	int32_t fd;
@@ -290,7 +352,7 @@ static int set_one(struct null_irq *irq, const struct vfio_irq_set *set,
 		return -ENOTTY;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		memcpy(&fd, set->data + i * sizeof(fd), sizeof(fd));
-		return set_eventfd(irq, set->flags, fd);
+		return set_eventfd(null, irq, set->flags, fd);
 	}
 	if (!(set->flags & VFIO_IRQ_SET_DATA_BOOL) || set->data[i])
 		act(irq, set->flags, level);
@@ -304,9 +366,9 @@ static int null_set_irqs(struct device *dev, const struct vfio_irq_set *set)
 
 	if (set->count == 0)
 		for (uint32_t i = 0; i < dev->irqs[set->index].count; i++)
-			irq_clear(&irqs[i]);
+			irq_clear(null, &irqs[i]);
 	for (uint32_t i = 0; i < set->count; i++) {
-		int r = set_one(&irqs[set->start + i], set, i);
+		int r = set_one(null, &irqs[set->start + i], set, i);
 
 		if (r < 0)
 			return r;
@@ -319,8 +381,8 @@ static void put16(struct null_device *null, unsigned int at, uint16_t value,
 {
 	value = htole16(value);
 	writable = htole16(writable);
-	memcpy(null->config + at, &value, sizeof(value));
-	memcpy(null->writable + at, &writable, sizeof(writable));
+	memcpy(null->s->config + at, &value, sizeof(value));
+	memcpy(null->s->writable + at, &writable, sizeof(writable));
 }
 
 static void put32(struct null_device *null, unsigned int at, uint32_t value,
@@ -333,7 +395,7 @@ static void put32(struct null_device *null, unsigned int at, uint32_t value,
 
 static void init_config(struct null_device *null)
 {
-	memset(null->config, 0, sizeof(null->config));
+	memset(null->s->config, 0, sizeof(null->s->config));
 	put16(null, PCI_VENDOR_ID, VENDOR_ID, 0);
 	put16(null, PCI_DEVICE_ID, DEVICE_ID, 0);
 	put16(null, PCI_COMMAND, 0,
@@ -368,8 +430,8 @@ static int null_reset(struct device *dev)
 
 	init_config(null);
 	memset(null->bar0, 0, BAR0_SIZE);
-	memset(null->bar1, 0, BAR1_SIZE);
-	memset(null->bar2, 0, BAR2_SIZE);
+	memset(null->s->bar1, 0, BAR1_SIZE);
+	memset(null->s->bar2, 0, BAR2_SIZE);
 	return 0;
 }
 
@@ -429,24 +491,58 @@ static void init_irqs(struct device *dev)
 	dev->irqs[VFIO_PCI_REQ_IRQ_INDEX].count = 1;
 }
 
-static int init_bar0(struct null_device *null)
+/* A memfd of @size, whose size stays what it is: or we could die of SIGBUS. */
+static int make_memfd(const char *name, size_t size, int *ret)
 {
-	void *p;
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	null->bar0_fd = memfd_create("pvdma-null-bar0",
-				     MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (null->bar0_fd < 0)
+	*ret = fd;
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+		    0)
 		return -errno;
-	/* A client that shrank it would have us die of SIGBUS. */
-	if (ftruncate(null->bar0_fd, BAR0_SIZE) < 0 ||
-	    fcntl(null->bar0_fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
-	p = mmap(NULL, BAR0_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		 null->bar0_fd, 0);
+	return 0;
+}
+
+static int map_memfd(int fd, size_t size, void *ret)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
 	if (p == MAP_FAILED)
 		return -errno;
-	null->bar0 = p;
+	memcpy(ret, &p, sizeof(p));
+	return 0;
+}
+
+/* Both memfds, new ones or those of the process before, and what is in them. */
+static int init_memory(struct null_device *null, struct null_device_kept *kept)
+{
+	bool resumed = kept && kept->state != 0;
+	int r = 0;
+
+	if (resumed) {
+		null->bar0_fd = keeper_claim(null->keeper, kept->bar0);
+		null->state_fd = keeper_claim(null->keeper, kept->state);
+		if (null->bar0_fd < 0 || null->state_fd < 0)
+			return -EBADF;
+	} else {
+		r = make_memfd("pvdma-null-bar0", BAR0_SIZE, &null->bar0_fd);
+		if (r == 0)
+			r = make_memfd("pvdma-null-state", sizeof(*null->s),
+				       &null->state_fd);
+	}
+	if (r == 0)
+		r = map_memfd(null->bar0_fd, BAR0_SIZE, &null->bar0);
+	if (r == 0)
+		r = map_memfd(null->state_fd, sizeof(*null->s), &null->s);
+	if (r < 0 || resumed)
+		return r;
+	init_config(null);
+	if (!kept)
+		return 0;
+	kept->bar0 = keeper_put(null->keeper, KEEPER_NULL, null->bar0_fd);
+	durable_store(&kept->state,
+		      keeper_put(null->keeper, KEEPER_NULL, null->state_fd));
 	return 0;
 }
 
@@ -456,7 +552,8 @@ static void cleanup_null(struct null_device **null)
 		null_free(&(*null)->dev);
 }
 
-int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret)
+int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct keeper *keeper,
+		    struct null_device_kept *kept, struct device **ret)
 {
 	_cleanup_(cleanup_null) struct null_device *null =
 		calloc(1, sizeof(*null));
@@ -465,8 +562,9 @@ int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret)
 	if (!null)
 		return -ENOMEM;
 	null->dev.ops = &null_ops;
+	null->keeper = keeper;
 	null->bar0_fd = -EBADF;
-	for_each_irq(null, irq_init);
+	null->state_fd = -EBADF;
 	null->dev.info = (struct vfio_device_info){
 		.argsz = sizeof(null->dev.info),
 		.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET,
@@ -478,11 +576,12 @@ int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct device **ret)
 		return -ENOMEM;
 	r = init_regions(&null->dev);
 	if (r == 0)
-		r = init_bar0(null);
+		r = init_memory(null, kept);
+	if (r == 0)
+		r = init_eventfds(null);
 	if (r < 0)
 		return r;
 	init_irqs(&null->dev);
-	init_config(null);
 	r = device_add_capability(&null->dev, vm_tag, endpoint);
 	if (r < 0)
 		return r;

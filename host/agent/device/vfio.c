@@ -296,3 +296,16 @@ int vfio_device_new(const char *bdf, int group_fd, int device_fd,
 	*ret = &steal_ptr(vfio)->dev;
 	return 0;
 }
+
+void vfio_device_fds(const struct device *dev, int *ret_group, int *ret_device)
+{
+	const struct vfio_device *vfio;
+
+	*ret_group = -EBADF;
+	*ret_device = -EBADF;
+	if (dev->ops != &vfio_ops)
+		return;
+	vfio = container_of(dev, const struct vfio_device, dev);
+	*ret_group = vfio->group_fd;
+	*ret_device = vfio->device_fd;
+}

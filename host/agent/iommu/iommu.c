@@ -41,6 +41,12 @@ int iommu_get_limits(struct iommu *iommu, struct iommu_limits *ret)
 	return iommu->ops->get_limits(iommu, ret);
 }
 
+void iommu_take_over(struct iommu *iommu, uint64_t entries_max)
+{
+	if (iommu->ops->take_over)
+		iommu->ops->take_over(iommu, entries_max);
+}
+
 void iommu_free(struct iommu *iommu)
 {
 	if (iommu)

@@ -42,6 +42,8 @@ struct iommu_ops {
 	int (*unmap)(struct iommu *iommu, uint64_t iova, uint64_t size,
 		     uint64_t *ret_size);
 	int (*get_limits)(struct iommu *iommu, struct iommu_limits *ret);
+	/* May be NULL: nothing to do. */
+	void (*take_over)(struct iommu *iommu, uint64_t entries_max);
 };
 
 /* Embedded first in each backend's own struct. */
@@ -67,6 +69,12 @@ int iommu_unmap(struct iommu *iommu, uint64_t iova, uint64_t size,
 
 /* Limits as they are now; type1 knows none before it has a group. */
 int iommu_get_limits(struct iommu *iommu, struct iommu_limits *ret);
+
+/*
+ * Another process had it before, with @entries_max as its limit; groups and
+ * mappings are there.
+ */
+void iommu_take_over(struct iommu *iommu, uint64_t entries_max);
 
 /* Ends all mappings and frees the backend. Takes NULL. */
 void iommu_free(struct iommu *iommu);

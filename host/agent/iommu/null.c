@@ -11,8 +11,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "host/agent/iommu/iommu.h"
+#include "host/lib/durable.h"
 #include "host/lib/macros.h"
 
 #define NULL_PAGE 4096u
@@ -32,6 +35,7 @@ struct null_iommu {
 	pthread_mutex_t lock;
 	struct iommu_map *maps; /* sorted by iova */
 	size_t n, max;
+	struct null_kept *kept; /* NULL: they end with the process */
 	uint64_t bytes;
 	uint64_t entries_max; /* 0: none */
 	uint64_t bytes_max;   /* 0: none */
@@ -118,9 +122,59 @@ static int check_map(const struct null_iommu *null, const struct iommu_map *map)
 	return 0;
 }
 
-static int map_locked(struct null_iommu *null, const struct iommu_map *map)
+/* The place where a mapping is kept, or with size 0 a free one. */
+static struct null_kept *find_kept(const struct null_iommu *null, uint64_t iova,
+				   uint64_t size)
+{
+	for (size_t i = 0; i < NULL_KEPT_MAX; i++) {
+		struct null_kept *kept = &null->kept[i];
+
+		if (kept->size == size && (size == 0 || kept->iova == iova))
+			return kept;
+	}
+	return NULL;
+}
+
+/* As the kernel does: a mapping is there, or it is not. */
+static int keep(struct null_iommu *null, const struct iommu_map *map)
+{
+	struct null_kept *kept;
+
+	if (!null->kept)
+		return 0;
+	kept = find_kept(null, 0, 0);
+	if (!kept)
+		return -ENOSPC;
+	kept->iova = map->iova;
+	kept->prot = map->prot;
+	durable_store(&kept->size, map->size);
+	return 0;
+}
+
+static void drop(struct null_iommu *null, const struct iommu_map *map)
+{
+	struct null_kept *kept;
+
+	if (!null->kept)
+		return;
+	kept = find_kept(null, map->iova, map->size);
+	if (kept)
+		durable_store(&kept->size, (uint64_t)0);
+}
+
+static void insert(struct null_iommu *null, const struct iommu_map *map)
 {
 	size_t at = place(null, map->iova);
+
+	memmove(&null->maps[at + 1], &null->maps[at],
+		(null->n - at) * sizeof(*null->maps));
+	null->maps[at] = *map;
+	null->n++;
+	null->bytes += map->size;
+}
+
+static int map_locked(struct null_iommu *null, const struct iommu_map *map)
+{
 	int r;
 
 	if (faulty(&null->map_fault))
@@ -128,13 +182,39 @@ static int map_locked(struct null_iommu *null, const struct iommu_map *map)
 	r = check_map(null, map);
 	if (r == 0)
 		r = reserve(null);
+	if (r == 0)
+		r = keep(null, map);
 	if (r < 0)
 		return r;
-	memmove(&null->maps[at + 1], &null->maps[at],
-		(null->n - at) * sizeof(*null->maps));
-	null->maps[at] = *map;
-	null->n++;
-	null->bytes += map->size;
+	insert(null, map);
+	return 0;
+}
+
+int null_iommu_keep(struct iommu *iommu, int fd)
+{
+	struct null_iommu *null = null_of(iommu);
+	const size_t size = NULL_KEPT_MAX * sizeof(*null->kept);
+	void *p;
+
+	if (ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	null->kept = p;
+	for (size_t i = 0; i < NULL_KEPT_MAX; i++) {
+		const struct iommu_map map = {
+			.iova = null->kept[i].iova,
+			.size = null->kept[i].size,
+			.prot = (uint32_t)null->kept[i].prot,
+		};
+		int r = map.size > 0 ? reserve(null) : 0;
+
+		if (r < 0)
+			return r;
+		if (map.size > 0)
+			insert(null, &map);
+	}
 	return 0;
 }
 
@@ -167,6 +247,8 @@ static int unmap_locked(struct null_iommu *null, uint64_t iova, uint64_t size,
 			return -EINVAL;
 		bytes += map->size;
 	}
+	for (size_t i = from; i < to; i++)
+		drop(null, &null->maps[i]);
 	if (to > from)
 		memmove(&null->maps[from], &null->maps[to],
 			(null->n - to) * sizeof(*null->maps));
@@ -207,6 +289,8 @@ static void null_free(struct iommu *iommu)
 	struct null_iommu *null = null_of(iommu);
 
 	(void)pthread_mutex_destroy(&null->lock);
+	if (null->kept)
+		(void)munmap(null->kept, NULL_KEPT_MAX * sizeof(*null->kept));
 	free(null->maps);
 	free(null);
 }

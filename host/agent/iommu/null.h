@@ -13,6 +13,21 @@
 
 struct iommu;
 
+/*
+ * Keeps the mappings in the memfd @fd, too (borrowed), so that they outlive the
+ * process, as a kernel's do; and has those that are in it already. An array of
+ * struct null_kept, of which those with `size` are mappings. 0 or -errno.
+ */
+struct null_kept {
+	uint64_t iova;
+	uint64_t size; /* bytes; 0: none */
+	uint64_t prot;
+};
+
+#define NULL_KEPT_MAX 65536u
+
+int null_iommu_keep(struct iommu *iommu, int fd);
+
 /* Would a device's access to @iova reach memory? */
 bool null_iommu_mapped(struct iommu *iommu, uint64_t iova);
 

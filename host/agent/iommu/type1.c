@@ -203,6 +203,14 @@ static int type1_unmap(struct iommu *iommu, uint64_t iova, uint64_t size,
 	return 0;
 }
 
+static void type1_take_over(struct iommu *iommu, uint64_t entries_max)
+{
+	struct type1 *type1 = type1_of(iommu);
+
+	type1->entries_max = entries_max;
+	type1->ready = true;
+}
+
 /* Closing the container ends its mappings, once its groups are closed too. */
 static void type1_free(struct iommu *iommu)
 {
@@ -218,6 +226,7 @@ static const struct iommu_ops type1_ops = {
 	.map = type1_map,
 	.unmap = type1_unmap,
 	.get_limits = type1_get_limits,
+	.take_over = type1_take_over,
 };
 
 int type1_new(int container_fd, struct iommu **ret)

@@ -13,6 +13,7 @@ struct vfu_dma_region {
 	uint64_t address;
 	uint64_t last; /* inclusive */
 	bool backed;   /* by a file: memory, which the VM knows of */
+	uint32_t slot; /* in the pool STATE_REGIONS */
 };
 
 /* Sorted by address, never overlapping; all zero is an empty one. */
@@ -23,5 +24,21 @@ struct vfu_dma {
 };
 
 void vfu_dma_done(struct vfu_dma *dma);
+
+struct vfu_session;
+struct vm;
+
+/* The VM has dropped all regions of the session: so does the state. */
+void vfu_dma_drop(struct vfu_session *session);
+
+/*
+ * Announces to the VM again what was announced to the process before, by the
+ * sessions that @find knows (NULL: none has this endpoint). 0 or a negative errno,
+ * logged.
+ */
+int vfu_dma_resume(struct vm *vm,
+		   struct vfu_session *(*find)(void *userdata,
+					       uint32_t endpoint),
+		   void *userdata);
 
 #endif

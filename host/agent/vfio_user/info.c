@@ -68,7 +68,8 @@ int vfu_get_region_info(struct vfu_session *session, struct vfu_message *msg,
 	if (!(answer->flags & VFIO_REGION_INFO_FLAG_MMAP))
 		return 0;
 	reply->fd = device_mmap_fd(session->dev, request.index);
-	if (reply->fd < 0 || session->client.max_msg_fds == 0) {
+	reply->region = request.index;
+	if (reply->fd < 0 || session->s->client.max_msg_fds == 0) {
 		answer->flags &= ~VFIO_REGION_INFO_FLAG_MMAP;
 		reply->fd = -1;
 	}

@@ -23,113 +23,115 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "lib/cleanup.h"
+#include "lib/durable.h"
 #include "lib/log.h"
 #include "lib/macros.h"
+#include "state.h"
 
 /* Buffers have at least this size; larger ones are not kept. */
 #define KEEP_MAX 8192u
 
-void vfu_channel_init(struct vfu_channel *channel, int fd)
+static void init(struct vfu_channel *channel, int fd,
+		 const struct vfu_room *room)
 {
 	*channel = (struct vfu_channel){ .fd = fd, .out_fd = -1 };
+	channel->w = &channel->own;
+	if (!room)
+		return;
+	channel->w = room->wire;
+	channel->state = room->state;
+	channel->in_body.offset = room->offset;
+	channel->out.offset = room->offset + VFU_ROOM_HALF;
+}
+
+void vfu_channel_init(struct vfu_channel *channel, int fd)
+{
+	init(channel, fd, NULL);
+	stream_in_init(&channel->w->in, NULL, VFU_FDS_MAX);
+}
+
+void vfu_channel_init_kept(struct vfu_channel *channel, int fd,
+			   const struct vfu_room *room)
+{
+	init(channel, fd, room);
+	memset(channel->w, 0, sizeof(*channel->w));
+	stream_in_init(&channel->w->in, room->keeper, VFU_FDS_MAX);
 }
 
 void vfu_channel_done(struct vfu_channel *channel)
 {
 	vfu_channel_release(channel);
 	channel->fd = close_fd(channel->fd);
-	free(channel->in_body);
-	free(channel->out);
+	if (!channel->state) {
+		free(channel->in_body.at);
+		free(channel->out.at);
+	}
 	*channel = (struct vfu_channel){ .fd = -EBADF, .out_fd = -1 };
 }
 
-static bool reserve(uint8_t **buf, size_t *capacity, size_t size)
+/* Room in the arena: memory is there up to the capacity. */
+static bool reserve_kept(struct state *state, struct vfu_buffer *buf,
+			 size_t size)
 {
-	uint8_t *p;
-
-	if (size <= *capacity)
-		return true;
-	/* What it held is of no use any more. */
-	size = max(size, (size_t)KEEP_MAX);
-	p = malloc(size);
-	if (!p)
+	assert(size <= VFU_ROOM_HALF);
+	size = min(align_up(size, 4096), (uint64_t)VFU_ROOM_HALF);
+	if (state_back(state, buf->offset, size) < 0)
 		return false;
-	free(*buf);
-	*buf = p;
-	*capacity = size;
+	buf->at = (uint8_t *)state_sparse(state) + buf->offset;
+	buf->capacity = size;
 	return true;
 }
 
-static void shrink(uint8_t **buf, size_t *capacity)
+static bool reserve(struct vfu_channel *channel, struct vfu_buffer *buf,
+		    size_t size)
 {
-	if (*capacity <= KEEP_MAX)
-		return;
-	free(*buf);
-	*buf = NULL;
-	*capacity = 0;
+	uint8_t *p;
+
+	if (size <= buf->capacity)
+		return true;
+	/* What it held is of no use any more. */
+	size = max(size, (size_t)KEEP_MAX);
+	if (channel->state)
+		return reserve_kept(channel->state, buf, size);
+	p = malloc(size);
+	if (!p)
+		return false;
+	free(buf->at);
+	buf->at = p;
+	buf->capacity = size;
+	return true;
 }
 
-static void take_fds(struct vfu_message *msg, struct msghdr *mh)
+static void shrink(struct vfu_channel *channel, struct vfu_buffer *buf)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (msg->nfds < VFU_FDS_MAX) {
-				msg->fds[msg->nfds++] = fd;
-			} else {
-				close_fd(fd);
-				msg->fds_lost = true;
-			}
-		}
+	if (buf->capacity <= KEEP_MAX)
+		return;
+	if (channel->state) {
+		state_unback(channel->state, buf->offset + KEEP_MAX,
+			     VFU_ROOM_HALF - KEEP_MAX);
+		buf->capacity = KEEP_MAX;
+		return;
 	}
-	/* The kernel closed those that did not fit into the buffer. */
-	if (mh->msg_flags & MSG_CTRUNC)
-		msg->fds_lost = true;
+	free(buf->at);
+	buf->at = NULL;
+	buf->capacity = 0;
 }
 
 /*
- * One recvmsg() of at most @size bytes. VFU_OK with *@ret > 0, VFU_AGAIN,
- * VFU_CLOSED, or a negative errno.
+ * One read of at most @size bytes. VFU_OK, VFU_AGAIN, VFU_CLOSED, or a negative
+ * errno.
  */
-static int receive_some(struct vfu_channel *channel, void *buf, size_t size,
-			size_t *ret)
+static int receive_some(struct vfu_channel *channel, void *buf, size_t size)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(VFU_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t n;
+	ssize_t n = stream_in_read(channel->fd, &channel->w->in, buf, size);
 
-	do {
-		n = recvmsg(channel->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return VFU_AGAIN;
-		return errno == ECONNRESET ? VFU_CLOSED : -errno;
-	}
-	take_fds(&channel->in, &mh);
-	if (n == 0)
+	if (n == -EAGAIN)
+		return VFU_AGAIN;
+	if (n == 0 || n == -ECONNRESET)
 		return VFU_CLOSED;
-	*ret = (size_t)n;
-	return VFU_OK;
+	return n < 0 ? (int)n : VFU_OK;
 }
 
 /* Whether the bytes after this header can be told from the next message. */
@@ -152,45 +154,53 @@ static int check_frame(const struct vfio_user_header *h)
 	return VFU_OK;
 }
 
-static int receive_part(struct vfu_channel *channel)
+/* Room for the body, once its size is known. VFU_OK or another verdict. */
+static int prepare_body(struct vfu_channel *channel)
 {
-	const size_t hsize = sizeof(channel->in.header);
-	size_t end, n = 0;
-	uint8_t *to;
-	int r;
+	const struct vfio_user_header *header = &channel->w->header;
+	int r = check_frame(header);
 
-	if (channel->in_done < hsize) {
-		end = hsize;
-		to = (uint8_t *)&channel->in.header + channel->in_done;
-	} else {
-		end = channel->in.header.size;
-		to = channel->in_body + (channel->in_done - hsize);
-	}
-	r = receive_some(channel, to, end - channel->in_done, &n);
-	if (r == VFU_CLOSED && channel->in_done > 0) {
-		log_ratelimited(LOG_WARNING,
-				"vfio-user: connection ended in a message");
-		return VFU_BROKEN;
-	}
 	if (r != VFU_OK)
 		return r;
-	channel->in_done += n;
-	if (end != hsize || channel->in_done < end)
-		return VFU_OK;
-
-	r = check_frame(&channel->in.header);
-	if (r != VFU_OK)
-		return r;
-	if (!reserve(&channel->in_body, &channel->in_capacity,
-		     channel->in.header.size - hsize))
+	if (!reserve(channel, &channel->in_body,
+		     header->size - sizeof(*header)))
 		return -ENOMEM;
 	return VFU_OK;
 }
 
+static int receive_part(struct vfu_channel *channel)
+{
+	const size_t hsize = sizeof(channel->w->header);
+	uint64_t done = stream_done(&channel->w->in.count);
+	uint8_t *to = (uint8_t *)&channel->w->header + done;
+	size_t end = hsize;
+	int r;
+
+	if (done >= hsize) {
+		/* (Again, after each part; it costs two comparisons.) */
+		r = prepare_body(channel);
+		if (r != VFU_OK)
+			return r;
+		end = channel->w->header.size;
+		if (done == end)
+			return VFU_OK;
+		to = channel->in_body.at + (done - hsize);
+	}
+	r = receive_some(channel, to, end - done);
+	if (r == VFU_CLOSED && done > 0) {
+		log_ratelimited(LOG_WARNING,
+				"vfio-user: connection ended in a message");
+		return VFU_BROKEN;
+	}
+	return r;
+}
+
 static bool received(const struct vfu_channel *channel)
 {
-	return channel->in_done >= sizeof(channel->in.header) &&
-	       channel->in_done == channel->in.header.size;
+	uint64_t done = stream_done(&channel->w->in.count);
+
+	return done >= sizeof(channel->w->header) &&
+	       done == channel->w->header.size;
 }
 
 int vfu_channel_receive(struct vfu_channel *channel, struct vfu_message **ret)
@@ -203,18 +213,27 @@ int vfu_channel_receive(struct vfu_channel *channel, struct vfu_message **ret)
 		if (r != VFU_OK)
 			return r;
 	}
-	msg->body = channel->in_body;
-	msg->size = msg->header.size - sizeof(msg->header);
+	r = prepare_body(channel);
+	if (r != VFU_OK)
+		return r;
+	*msg = (struct vfu_message){
+		.header = channel->w->header,
+		.body = channel->in_body.at,
+		.size = channel->w->header.size - sizeof(msg->header),
+		.fds = channel->w->in.fds,
+		.nfds = channel->w->in.num,
+		.fds_lost = channel->w->in.lost,
+	};
 	*ret = msg;
 	return VFU_OK;
 }
 
 void vfu_channel_release(struct vfu_channel *channel)
 {
-	close_fds(channel->in.fds, channel->in.nfds);
+	if (channel->w)
+		stream_in_done(&channel->w->in);
 	channel->in = (struct vfu_message){ 0 };
-	channel->in_done = 0;
-	shrink(&channel->in_body, &channel->in_capacity);
+	shrink(channel, &channel->in_body);
 }
 
 void *vfu_channel_payload(struct vfu_channel *channel, size_t size)
@@ -222,44 +241,56 @@ void *vfu_channel_payload(struct vfu_channel *channel, size_t size)
 	const size_t hsize = sizeof(struct vfio_user_header);
 
 	assert(!vfu_channel_sending(channel));
-	if (!reserve(&channel->out, &channel->out_capacity, hsize + size))
+	if (!reserve(channel, &channel->out, hsize + size))
 		return NULL;
-	memset(channel->out + hsize, 0, size);
-	return channel->out + hsize;
+	memset(channel->out.at + hsize, 0, size);
+	return channel->out.at + hsize;
+}
+
+int vfu_channel_put(struct vfu_channel *channel,
+		    const struct vfio_user_header *header, size_t size, int fd,
+		    uint32_t region)
+{
+	struct vfio_user_header h = *header;
+	struct vfu_wire *w = channel->w;
+
+	assert(!vfu_channel_sending(channel));
+	if (!reserve(channel, &channel->out, sizeof(h)))
+		return -ENOMEM;
+	assert(sizeof(h) + size <= channel->out.capacity);
+	h.size = (uint32_t)(sizeof(h) + size);
+	memcpy(channel->out.at, &h, sizeof(h));
+	stream_set(&w->out_count, 0);
+	w->out_region = fd >= 0 ? region + 1 : 0;
+	channel->out_fd = fd;
+	durable_store(&w->out_size, h.size);
+	return 0;
 }
 
 int vfu_channel_send(struct vfu_channel *channel,
 		     const struct vfio_user_header *header, size_t size, int fd)
 {
-	struct vfio_user_header h = *header;
+	int r = vfu_channel_put(channel, header, size, fd, 0);
 
-	assert(!vfu_channel_sending(channel));
-	if (!reserve(&channel->out, &channel->out_capacity, sizeof(h)))
-		return -ENOMEM;
-	assert(sizeof(h) + size <= channel->out_capacity);
-	h.size = (uint32_t)(sizeof(h) + size);
-	memcpy(channel->out, &h, sizeof(h));
-	channel->out_size = h.size;
-	channel->out_done = 0;
-	channel->out_fd = fd;
-	return vfu_channel_flush(channel);
+	return r < 0 ? r : vfu_channel_flush(channel);
 }
 
-/* One sendmsg() of what is left. Bytes, or a negative errno. */
+/* One call for what is left. Bytes, or a negative errno. */
 static ssize_t send_some(const struct vfu_channel *channel)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
+	struct vfu_wire *w = channel->w;
+	uint64_t done = stream_done(&w->out_count);
 	struct iovec iov = {
-		.iov_base = channel->out + channel->out_done,
-		.iov_len = channel->out_size - channel->out_done,
+		.iov_base = channel->out.at + done,
+		.iov_len = w->out_size - done,
 	};
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t n;
 
-	if (channel->out_fd >= 0) {
+	if (done == 0 && channel->out_fd >= 0) {
 		mh.msg_control = &control;
 		mh.msg_controllen = sizeof(control);
 		control.align.cmsg_level = SOL_SOCKET;
@@ -268,33 +299,58 @@ static ssize_t send_some(const struct vfu_channel *channel)
 		memcpy(CMSG_DATA(&control.align), &channel->out_fd,
 		       sizeof(int));
 	}
-	do {
-		n = sendmsg(channel->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	return stream_send(channel->fd, &w->out_count, &mh);
 }
 
 int vfu_channel_flush(struct vfu_channel *channel)
 {
-	while (vfu_channel_sending(channel)) {
-		ssize_t n = send_some(channel);
+	struct vfu_wire *w = channel->w;
 
+	while (vfu_channel_sending(channel)) {
+		ssize_t n = 0;
+
+		if (stream_done(&w->out_count) < w->out_size)
+			n = send_some(channel);
 		if (n == -EAGAIN || n == -EWOULDBLOCK)
 			return VFU_AGAIN;
 		if (n == -EPIPE || n == -ECONNRESET)
 			return VFU_CLOSED;
 		if (n < 0)
 			return (int)n;
-		channel->out_fd = -1;
-		channel->out_done += (size_t)n;
-		if (channel->out_done == channel->out_size)
-			channel->out_size = 0;
+		if (stream_done(&w->out_count) == w->out_size)
+			durable_store(&w->out_size, 0u);
 	}
-	shrink(&channel->out, &channel->out_capacity);
+	channel->out_fd = -1;
+	shrink(channel, &channel->out);
 	return VFU_OK;
 }
 
 bool vfu_channel_sending(const struct vfu_channel *channel)
 {
-	return channel->out_size > 0;
+	return channel->w->out_size > 0;
+}
+
+int vfu_channel_resume(struct vfu_channel *channel, int fd,
+		       const struct vfu_room *room, bool executed)
+{
+	struct vfu_wire *w = room->wire;
+	int r = 0;
+
+	if (stream_done(&w->in.count) > VFU_MESSAGE_MAX ||
+	    w->out_size > VFU_MESSAGE_MAX ||
+	    stream_done(&w->out_count) > VFU_MESSAGE_MAX)
+		return -EUCLEAN;
+	init(channel, fd, room);
+	stream_in_begin(&w->in, room->keeper);
+	if (executed)
+		stream_in_forget(&w->in, room->keeper);
+	else
+		r = stream_in_resume(&w->in, room->keeper);
+	if (r < 0)
+		return r;
+	/* The bytes of both are where they were. */
+	if (!reserve_kept(room->state, &channel->in_body, VFU_ROOM_HALF) ||
+	    !reserve_kept(room->state, &channel->out, VFU_ROOM_HALF))
+		return -ENOMEM;
+	return 0;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/stream.h"
 #include "vfio_user/protocol.h"
 
 /* What one message may carry; both are announced to the client. */
@@ -32,11 +33,46 @@ enum vfu_verdict {
 
 struct vfu_message {
 	struct vfio_user_header header;
-	const uint8_t *body;  /* aligned for any type */
-	size_t size;	      /* of the body, bytes */
-	int fds[VFU_FDS_MAX]; /* owned by the message; -EBADF: taken */
-	unsigned int nfds;    /* that came */
-	bool fds_lost;	      /* more came than fit; they were closed */
+	const uint8_t *body; /* aligned for any type */
+	size_t size;	     /* of the body, bytes */
+	int *fds;	     /* owned by the message; -EBADF: taken */
+	unsigned int nfds;   /* that came */
+	bool fds_lost;	     /* more came than fit; they were closed */
+};
+
+static_assert(VFU_FDS_MAX <= STREAM_FDS_MAX, "a message's descriptors");
+
+/*
+ * What of a connection outlives the process, beside its socket and the bytes of
+ * both messages. Zero: nothing was received or sent.
+ */
+struct vfu_wire {
+	struct stream_in in;
+	struct vfio_user_header header; /* as far as it has come */
+	struct stream_count out_count;
+	uint32_t out_size;   /* 0: nothing is being sent */
+	uint32_t out_region; /* whose descriptor goes along, plus 1; 0: none */
+};
+
+struct keeper;
+struct state;
+
+/* Where that is, and where the bytes are: in the sparse part of @state. */
+struct vfu_room {
+	struct keeper *keeper;
+	struct state *state;
+	struct vfu_wire *wire;
+	uint64_t offset; /* bytes, of VFU_ROOM_SIZE */
+};
+
+/* Each message has a half of it. */
+#define VFU_ROOM_HALF ((VFU_MESSAGE_MAX + 4095) / 4096 * 4096)
+#define VFU_ROOM_SIZE (2 * VFU_ROOM_HALF)
+
+struct vfu_buffer {
+	uint8_t *at;
+	size_t capacity;
+	uint64_t offset; /* in the room's state */
 };
 
 /*
@@ -46,19 +82,27 @@ struct vfu_message {
  */
 struct vfu_channel {
 	int fd;
+	struct vfu_wire *w;
+	struct vfu_wire own; /* of a connection that is not kept */
+	struct state *state; /* NULL: buffers are of malloc() */
 	struct vfu_message in;
-	size_t in_done; /* bytes received of header and body */
-	uint8_t *in_body;
-	size_t in_capacity;
-	uint8_t *out; /* header and payload */
-	size_t out_capacity;
-	size_t out_size; /* 0: nothing is being sent */
-	size_t out_done;
-	int out_fd; /* to go with the first byte; borrowed */
+	struct vfu_buffer in_body;
+	struct vfu_buffer out; /* header and payload */
+	int out_fd;	       /* to go with the first byte; borrowed */
 };
 
 /* Takes ownership of @fd, a connected and non-blocking stream socket. */
 void vfu_channel_init(struct vfu_channel *channel, int fd);
+/* The same for one that is kept; the wire is of zeros. */
+void vfu_channel_init_kept(struct vfu_channel *channel, int fd,
+			   const struct vfu_room *room);
+/*
+ * The same with the wire of another process, which has executed the message that
+ * it has, or has not. 0 or a negative errno: it cannot be, and @fd stays the
+ * caller's.
+ */
+int vfu_channel_resume(struct vfu_channel *channel, int fd,
+		       const struct vfu_room *room, bool executed);
 
 /* Closes the socket and whatever was on its way. */
 void vfu_channel_done(struct vfu_channel *channel);
@@ -78,6 +122,14 @@ void vfu_channel_release(struct vfu_channel *channel);
  * any type; NULL if there is no memory. Only while nothing is being sent.
  */
 void *vfu_channel_payload(struct vfu_channel *channel, size_t size);
+
+/*
+ * As vfu_channel_send(), but for vfu_channel_flush() it waits for its turn. 0 or
+ * -ENOMEM. @region is the one that @fd is of.
+ */
+int vfu_channel_put(struct vfu_channel *channel,
+		    const struct vfio_user_header *header, size_t size, int fd,
+		    uint32_t region);
 
 /*
  * Sends @header, whose size field is filled in, and the first @size bytes of

@@ -23,9 +23,11 @@
 
 #include "device/device.h"
 #include "lib/cleanup.h"
+#include "lib/keeper.h"
 #include "lib/log.h"
 #include "vfio_user/message.h"
 #include "vfio_user/session.h"
+#include "vfio_user/session_impl.h"
 
 /* Messages that one dispatch handles. */
 #define BUDGET 16
@@ -46,6 +48,8 @@ struct vfio_user {
 	struct vm *vm;
 	uint32_t endpoint;
 	int listen_fd;
+	struct vfu_state *state; /* NULL: nothing is kept */
+	struct vfu_room room;
 	struct vfio_user_stats stats;
 };
 
@@ -94,22 +98,41 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents,
 	return 0;
 }
 
+static int watch_client(struct vfio_user *server, int fd)
+{
+	int r;
+
+	r = sd_event_add_io(server->event, &server->client_source, fd, EPOLLIN,
+			    on_client, server);
+	if (r >= 0)
+		r = sd_event_source_set_priority(server->client_source,
+						 PRIORITY_CLIENT);
+	return r;
+}
+
+static int new_session(struct vfio_user *server, int fd)
+{
+	if (!server->state)
+		return vfu_session_new(fd, server->dev, server->vm,
+				       server->endpoint, &server->stats,
+				       &server->session);
+	return vfu_session_new_kept(fd, server->dev, server->vm,
+				    server->endpoint, &server->stats,
+				    server->state, &server->room,
+				    &server->session);
+}
+
 /* Takes ownership of @fd in any case. */
 static int connect_client(struct vfio_user *server, int fd)
 {
 	_cleanup_close_ int owned = fd;
 	int r;
 
-	r = vfu_session_new(owned, server->dev, server->vm, server->endpoint,
-			    &server->stats, &server->session);
+	r = new_session(server, owned);
 	if (r < 0)
 		return r;
 	steal_fd(&owned);
-	r = sd_event_add_io(server->event, &server->client_source, fd, EPOLLIN,
-			    on_client, server);
-	if (r >= 0)
-		r = sd_event_source_set_priority(server->client_source,
-						 PRIORITY_CLIENT);
+	r = watch_client(server, fd);
 	if (r < 0) {
 		disconnect(server);
 		return r;
@@ -202,8 +225,27 @@ static void cleanup_server(struct vfio_user **server)
 	vfio_user_free(*server);
 }
 
+size_t vfio_user_state_size(void)
+{
+	return sizeof(struct vfu_state);
+}
+
+size_t vfio_user_room_size(void)
+{
+	return VFU_ROOM_SIZE;
+}
+
 int vfio_user_new(sd_event *event, int listen_fd, struct device *dev,
 		  struct vm *vm, uint32_t endpoint, struct vfio_user **ret)
+{
+	return vfio_user_new_kept(event, listen_fd, dev, vm, endpoint, NULL,
+				  ret);
+}
+
+int vfio_user_new_kept(sd_event *event, int listen_fd, struct device *dev,
+		       struct vm *vm, uint32_t endpoint,
+		       const struct vfio_user_kept *kept,
+		       struct vfio_user **ret)
 {
 	_cleanup_(cleanup_server) struct vfio_user *server =
 		calloc(1, sizeof(*server));
@@ -216,6 +258,15 @@ int vfio_user_new(sd_event *event, int listen_fd, struct device *dev,
 	server->vm = vm;
 	server->endpoint = endpoint;
 	server->listen_fd = listen_fd;
+	if (kept) {
+		server->state = kept->of;
+		server->room = (struct vfu_room){
+			.keeper = kept->keeper,
+			.state = kept->state,
+			.wire = &kept->of->wire,
+			.offset = kept->room,
+		};
+	}
 	r = add_sources(server);
 	if (r < 0) {
 		server->listen_fd = -EBADF; /* stays the caller's */
@@ -223,6 +274,59 @@ int vfio_user_new(sd_event *event, int listen_fd, struct device *dev,
 	}
 	*ret = steal_ptr(server);
 	return 0;
+}
+
+int vfio_user_resume(struct vfio_user *server)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int watched, r;
+
+	if (!server->state || server->state->connection == 0)
+		return 0;
+	fd = keeper_claim(server->room.keeper, server->state->connection);
+	r = fd < 0 ? -EBADF :
+		     vfu_session_resume(fd, server->dev, server->vm,
+					server->endpoint, &server->stats,
+					server->state, &server->room,
+					&server->session);
+	if (r == 0) {
+		watched = steal_fd(&fd);
+		r = watch_client(server, watched);
+	}
+	if (r < 0)
+		return log_err_errno(
+			r, "vfio-user: the client of %s cannot be served on",
+			device_name(server->dev));
+	return 0;
+}
+
+struct servers {
+	struct vfio_user *const *list;
+	size_t num;
+};
+
+static struct vfu_session *find_session(void *userdata, uint32_t endpoint)
+{
+	const struct servers *servers = userdata;
+
+	for (size_t i = 0; i < servers->num; i++)
+		if (servers->list[i]->endpoint == endpoint)
+			return servers->list[i]->session;
+	return NULL;
+}
+
+int vfio_user_resume_memory(struct vm *vm, struct vfio_user *const *servers,
+			    size_t num)
+{
+	struct servers userdata = { servers, num };
+
+	return vfu_dma_resume(vm, find_session, &userdata);
+}
+
+void vfio_user_go_on(struct vfio_user *server)
+{
+	if (server->session)
+		(void)on_client(server->client_source, -1, 0, server);
 }
 
 void vfio_user_free(struct vfio_user *server)

@@ -26,6 +26,9 @@
 
 #include "device/device.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
+#include "lib/durable.h"
+#include "lib/keeper.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 #include "vfio_user/session_impl.h"
@@ -96,34 +99,118 @@ static const struct command *find_command(uint16_t number)
 	return &commands[number];
 }
 
-int vfu_session_new(int fd, struct device *dev, struct vm *vm,
-		    uint32_t endpoint, struct vfio_user_stats *stats,
-		    struct vfu_session **ret)
+/* All but the channel. NULL: no memory. */
+static struct vfu_session *make(struct device *dev, struct vm *vm,
+				uint32_t endpoint,
+				struct vfio_user_stats *stats,
+				struct vfu_state *state)
 {
 	struct vfu_session *session = calloc(1, sizeof(*session));
 
 	if (!session)
-		return -ENOMEM;
+		return NULL;
+	session->s = state ? state : &session->own;
 	session->dev = dev;
 	session->vm = vm;
 	session->endpoint = endpoint;
 	session->stats = stats;
+	return session;
+}
+
+int vfu_session_new(int fd, struct device *dev, struct vm *vm,
+		    uint32_t endpoint, struct vfio_user_stats *stats,
+		    struct vfu_session **ret)
+{
+	struct vfu_session *session = make(dev, vm, endpoint, stats, NULL);
+
+	if (!session)
+		return -ENOMEM;
 	vfu_channel_init(&session->channel, fd);
+	*ret = session;
+	return 0;
+}
+
+int vfu_session_new_kept(int fd, struct device *dev, struct vm *vm,
+			 uint32_t endpoint, struct vfio_user_stats *stats,
+			 struct vfu_state *state, const struct vfu_room *room,
+			 struct vfu_session **ret)
+{
+	struct vfu_session *session = make(dev, vm, endpoint, stats, state);
+
+	if (!session)
+		return -ENOMEM;
+	memset(state, 0, sizeof(*state));
+	session->keeper = room->keeper;
+	vfu_channel_init_kept(&session->channel, fd, room);
+	durable_store(&state->connection,
+		      keeper_put(room->keeper, KEEPER_CLIENT, fd));
+	crash_point("vfu-connected");
+	*ret = session;
+	return 0;
+}
+
+/* What was written over a message that has been executed. */
+static void finish_message(struct vfu_session *session)
+{
+	struct vfu_state *s = session->s;
+
+	s->writes_begun = 0;
+	s->writes_done = 0;
+	durable_store(&s->phase, (uint32_t)VFU_IDLE);
+}
+
+int vfu_session_resume(int fd, struct device *dev, struct vm *vm,
+		       uint32_t endpoint, struct vfio_user_stats *stats,
+		       struct vfu_state *state, const struct vfu_room *room,
+		       struct vfu_session **ret)
+{
+	struct vfu_session *session;
+	bool executed;
+	int r;
+
+	if (state->phase > VFU_EXECUTED)
+		return -EUCLEAN;
+	session = make(dev, vm, endpoint, stats, state);
+	if (!session)
+		return -ENOMEM;
+	session->keeper = room->keeper;
+	executed = state->phase == VFU_EXECUTED ||
+		   (state->phase == VFU_EXECUTING && state->wire.out_size > 0);
+	r = vfu_channel_resume(&session->channel, fd, room, executed);
+	if (r < 0) {
+		free(session);
+		return r;
+	}
+	session->again = state->phase == VFU_EXECUTING && !executed;
+	if (executed)
+		finish_message(session);
+	if (state->wire.out_size > 0 && state->wire.out_region > 0)
+		session->channel.out_fd =
+			device_mmap_fd(dev, state->wire.out_region - 1);
 	*ret = session;
 	return 0;
 }
 
 void vfu_session_free(struct vfu_session *session)
 {
+	uint64_t id;
+
 	if (!session)
 		return;
-	if (session->negotiated) {
+	if (session->s->negotiated) {
 		device_quiesce(session->dev);
 		vm_endpoint_remove(session->vm, session->endpoint);
 		vm_memory_drop(session->vm, session);
 	}
+	crash_point("vfu-closing");
+	vfu_dma_drop(session);
 	vfu_dma_done(&session->dma);
+	session->s->negotiated = false;
 	vfu_channel_done(&session->channel);
+	/* Last of all: who goes on finds the connection closed, and does this. */
+	id = session->s->connection;
+	durable_store(&session->s->connection, (uint64_t)0);
+	keeper_drop(session->keeper, id);
 	free(session);
 }
 
@@ -145,7 +232,7 @@ static int negotiate(struct vfu_session *session, struct vfu_message *msg,
 	size_t len;
 	int r;
 
-	session->over = true;
+	session->s->over = true;
 	memcpy(&version, msg->body, sizeof(version));
 	if (version.major != VFIO_USER_MAJOR) {
 		log_ratelimited(LOG_ERR,
@@ -168,15 +255,17 @@ static int negotiate(struct vfu_session *session, struct vfu_message *msg,
 	memcpy(payload + sizeof(version), text, len);
 
 	r = vm_endpoint_add(session->vm, session->endpoint);
+	if (r == -EEXIST && session->again)
+		r = 0;
 	if (r < 0) {
 		log_ratelimited(LOG_ERR, "cannot add %s as endpoint %u: %s",
 				device_name(session->dev), session->endpoint,
 				strerror(-r));
 		return r;
 	}
-	session->client = client;
-	session->negotiated = true;
-	session->over = false;
+	session->s->client = client;
+	session->s->over = false;
+	durable_store(&session->s->negotiated, (uint8_t) true);
 	return 0;
 }
 
@@ -192,7 +281,7 @@ static int reset(struct vfu_session *session, struct vfu_message *msg,
 	(void)msg;
 	(void)reply;
 	session->stats->resets++;
-	session->told_denied = false;
+	session->s->told_denied = false;
 	r = device_reset(session->dev);
 	vm_device_reset(session->vm);
 	return r;
@@ -210,8 +299,9 @@ static int check(const struct vfu_session *session,
 		return EINVAL;
 	if (msg->header.flags & ~(VFIO_USER_F_TYPE_MASK | VFIO_USER_F_NO_REPLY))
 		return EINVAL;
-	/* VERSION comes first, and once. */
-	if ((command->handler == negotiate) == session->negotiated)
+	/* VERSION comes first, and once. (It may have been executed before.) */
+	if ((command->handler == negotiate) == session->s->negotiated &&
+	    !(command->handler == negotiate && session->again))
 		return EPROTO;
 	return 0;
 }
@@ -251,31 +341,41 @@ static int handle_and_reply(struct vfu_session *session,
 	int r;
 
 	session->stats->messages++;
+	durable_store(&session->s->phase, (uint32_t)VFU_EXECUTING);
+	crash_point("vfu-message");
 	r = handle(session, msg, &reply);
-	vfu_channel_release(&session->channel);
-	if (no_reply)
-		return VFU_OK;
+	crash_point("vfu-executed");
 	if (r) {
 		header.flags |= VFIO_USER_F_ERROR;
 		header.error = (uint32_t)r;
 		reply = (struct vfu_reply){ .fd = -1 };
 	}
-	return vfu_channel_send(&session->channel, &header, reply.size,
-				reply.fd);
+	r = no_reply ? 0 :
+		       vfu_channel_put(&session->channel, &header, reply.size,
+				       reply.fd, reply.region);
+	durable_store(&session->s->phase, (uint32_t)VFU_EXECUTED);
+	session->again = false;
+	crash_point("vfu-answer");
+	vfu_channel_release(&session->channel);
+	crash_point("vfu-message-done");
+	finish_message(session);
+	if (r < 0)
+		return r;
+	return vfu_channel_flush(&session->channel);
 }
 
 int vfu_session_run(struct vfu_session *session, unsigned int budget)
 {
 	int r = vfu_channel_flush(&session->channel);
 
-	while (r == VFU_OK && !session->over && budget-- > 0) {
+	while (r == VFU_OK && !session->s->over && budget-- > 0) {
 		struct vfu_message *msg;
 
 		r = vfu_channel_receive(&session->channel, &msg);
 		if (r == VFU_OK)
 			r = handle_and_reply(session, msg);
 	}
-	if (r == VFU_OK && session->over)
+	if (r == VFU_OK && session->s->over)
 		return VFU_CLOSED;
 	return r;
 }

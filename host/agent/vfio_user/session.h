@@ -25,6 +25,24 @@ int vfu_session_new(int fd, struct device *dev, struct vm *vm,
 		    uint32_t endpoint, struct vfio_user_stats *stats,
 		    struct vfu_session **ret);
 
+struct keeper;
+struct vfu_room;
+struct vfu_state;
+
+/*
+ * The same, with what outlives the process in @state, of zeros, and @room, whose
+ * wire is the state's. And: with those of the process before; the VM need not have
+ * been resumed. 0 or a negative errno; then @fd stays the caller's.
+ */
+int vfu_session_new_kept(int fd, struct device *dev, struct vm *vm,
+			 uint32_t endpoint, struct vfio_user_stats *stats,
+			 struct vfu_state *state, const struct vfu_room *room,
+			 struct vfu_session **ret);
+int vfu_session_resume(int fd, struct device *dev, struct vm *vm,
+		       uint32_t endpoint, struct vfio_user_stats *stats,
+		       struct vfu_state *state, const struct vfu_room *room,
+		       struct vfu_session **ret);
+
 /*
  * Ends the connection: makes the device quiet, takes its endpoint and then
  * all memory of this client from the VM. Takes NULL.

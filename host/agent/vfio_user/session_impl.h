@@ -17,22 +17,49 @@ struct device;
 struct vfio_user_stats;
 struct vm;
 
+/* How far the message is. */
+enum vfu_phase {
+	VFU_IDLE,      /* not complete, or not looked at yet */
+	VFU_EXECUTING, /* and answered, if an answer is there */
+	VFU_EXECUTED,
+};
+
+/*
+ * What of a session outlives the process. Zero: nobody is connected. Beside it:
+ * the regions of this endpoint in the pool STATE_REGIONS (dma.c).
+ */
+struct vfu_state {
+	uint64_t connection; /* in the keeper */
+	struct vfu_wire wire;
+	struct vfu_capabilities client;
+	uint32_t phase;
+	uint8_t negotiated;  /* VERSION succeeded: the endpoint is there */
+	uint8_t over;	     /* the reply under way is the last */
+	uint8_t told_denied; /* of DMA that reaches nothing, since a reset */
+	uint8_t reserved;
+	/* Writes of the message that were begun, and done; and what came of it. */
+	uint32_t writes_begun;
+	uint32_t writes_done;
+	int64_t write_result;
+};
+
 struct vfu_session {
 	struct vfu_channel channel;
+	struct vfu_state *s;
+	struct vfu_state own;  /* of one that is not kept */
+	struct keeper *keeper; /* may be NULL */
+	bool again; /* the message may have been executed before, or in part */
 	struct device *dev;
 	struct vm *vm;
 	struct vfio_user_stats *stats;
 	uint32_t endpoint;
-	bool negotiated;  /* VERSION succeeded: the endpoint is there */
-	bool over;	  /* the reply under way is the last */
-	bool told_denied; /* of DMA that reaches nothing, since a reset */
-	struct vfu_capabilities client;
 	struct vfu_dma dma;
 };
 
 struct vfu_reply {
-	size_t size; /* of the payload */
-	int fd;	     /* to go along, or -1; the device's */
+	size_t size;	 /* of the payload */
+	int fd;		 /* to go along, or -1; the device's */
+	uint32_t region; /* of which it is */
 };
 
 /*

@@ -28,6 +28,8 @@
 
 #include "vm.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
+#include "lib/durable.h"
 #include "lib/log.h"
 
 /* Messages handled before the rest of the agent has a turn */
@@ -41,18 +43,33 @@
 
 /* --- the channel on which we speak first --- */
 
+/* Another channel takes the place of this one; or none, -EBADF and 0. */
+static void channel_replace(struct vhost *vhost, int fd, uint64_t id,
+			    sd_event_source *source)
+{
+	uint64_t old = vhost->s->channel;
+
+	sd_event_source_disable_unref(vhost->channel_source);
+	close_fd(vhost->channel_fd);
+	vhost->channel_source = source;
+	vhost->channel_fd = fd;
+	/* (After a kill it is the same one, with what waits there.) */
+	if (id == 0 || id != old)
+		vhost->s->channel_out.size = 0;
+	durable_store(&vhost->s->channel, id);
+	if (id != old)
+		keeper_drop(vhost->keeper, old);
+}
+
 static void channel_close(struct vhost *vhost)
 {
-	vhost->channel_source =
-		sd_event_source_disable_unref(vhost->channel_source);
-	vhost->channel_fd = close_fd(vhost->channel_fd);
-	vhost->channel_out.size = 0;
+	channel_replace(vhost, -EBADF, 0, NULL);
 }
 
 /* Sends what waits; when the socket is full, waits until it is not. */
 static void channel_flush(struct vhost *vhost)
 {
-	int r = message_flush(vhost->channel_fd, &vhost->channel_out);
+	int r = message_flush(vhost->channel_fd, &vhost->s->channel_out);
 
 	if (r < 0 && r != -EAGAIN) {
 		log_ratelimited(LOG_WARNING,
@@ -91,7 +108,7 @@ static int on_channel(sd_event_source *s, int fd, uint32_t revents,
 	return 0;
 }
 
-int backend_set_channel(struct vhost *vhost, int fd)
+int backend_set_channel(struct vhost *vhost, int fd, uint64_t id)
 {
 	sd_event_source *source = NULL;
 	int r;
@@ -100,9 +117,7 @@ int backend_set_channel(struct vhost *vhost, int fd)
 			    vhost);
 	if (r < 0)
 		return r;
-	channel_close(vhost);
-	vhost->channel_fd = fd;
-	vhost->channel_source = source;
+	channel_replace(vhost, fd, id, source);
 	return 0;
 }
 
@@ -120,8 +135,8 @@ static int on_config_changed(sd_event_source *s, void *userdata)
 		return 0;
 	vhost->config_changed = false;
 	/* One that still waits announces this change, too. */
-	if (!message_out_busy(&vhost->channel_out))
-		message_put(&vhost->channel_out,
+	if (!message_out_busy(&vhost->s->channel_out))
+		message_put(&vhost->s->channel_out,
 			    VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
 	channel_flush(vhost);
 	return 0;
@@ -140,10 +155,10 @@ void backend_announce(struct vhost *vhost)
  */
 void backend_withdraw(struct vhost *vhost)
 {
-	if (!message_out_busy(&vhost->channel_out) ||
-	    vhost->channel_out.sent > 0)
+	if (!message_out_busy(&vhost->s->channel_out) ||
+	    stream_done(&vhost->s->channel_out.sent) > 0)
 		return;
-	vhost->channel_out.size = 0;
+	vhost->s->channel_out.size = 0;
 	vhost->config_changed = true;
 	(void)sd_event_source_set_io_events(vhost->channel_source, EPOLLIN);
 }
@@ -159,20 +174,29 @@ void vhost_config_changed(struct vhost *vhost)
 
 static void session_close(struct vhost *vhost)
 {
+	uint64_t id = vhost->s->connection;
+
 	for (unsigned int i = 0; i < vhost->num_queues; i++)
 		queue_reset(&vhost->queues[i]);
 	channel_close(vhost);
 	(void)sd_event_source_set_enabled(vhost->config_source, SD_EVENT_OFF);
 	vhost->source = sd_event_source_disable_unref(vhost->source);
 	vhost->fd = close_fd(vhost->fd);
-	message_done(&vhost->in);
-	vhost->out.size = 0;
+	message_done(&vhost->s->in);
+	vhost->s->out.size = 0;
+	kept_clear(vhost);
 	regions_clear(&vhost->mem);
-	vhost->features = 0;
-	vhost->protocol_features = 0;
+	vhost->s->phase = VHOST_IDLE;
+	vhost->s->features = 0;
+	vhost->s->protocol_features = 0;
 	vhost->seen_chain = false;
 	vhost->told_unshared = false;
 	vhost->config_changed = false;
+	vhost->again = false;
+	crash_point("vhost-closed");
+	/* Last of all: who goes on finds the connection closed, and does this. */
+	durable_store(&vhost->s->connection, (uint64_t)0);
+	keeper_drop(vhost->keeper, id);
 }
 
 /* Logs a message that was not obeyed. */
@@ -189,22 +213,22 @@ static void put_reply(struct vhost *vhost, const struct message *msg,
 		      const struct reply *reply, int r)
 {
 	bool ack = (msg->head.flags & VHOST_USER_FLAGS_NEED_REPLY) &&
-		   (vhost->protocol_features &
+		   (vhost->s->protocol_features &
 		    BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK));
 	uint64_t status = r ? 1 : 0;
 
 	if (reply->wanted)
-		message_put(&vhost->out, msg->head.request,
+		message_put(&vhost->s->out, msg->head.request,
 			    VHOST_USER_FLAGS_REPLY, &reply->body, reply->size);
 	else if (ack)
-		message_put(&vhost->out, msg->head.request,
+		message_put(&vhost->s->out, msg->head.request,
 			    VHOST_USER_FLAGS_REPLY, &status, sizeof(status));
 }
 
 /* Sends what waits. False: the session is over. */
 static bool session_flush(struct vhost *vhost)
 {
-	int r = message_flush(vhost->fd, &vhost->out);
+	int r = message_flush(vhost->fd, &vhost->s->out);
 
 	if (r < 0 && r != -EAGAIN) {
 		if (r != -EPIPE && r != -ECONNRESET)
@@ -217,21 +241,29 @@ static bool session_flush(struct vhost *vhost)
 	return true;
 }
 
-/* Handles vhost->in, which is complete. False: the session is over. */
+/* Handles vhost->s->in, which is complete. False: the session is over. */
 static bool session_handle(struct vhost *vhost)
 {
-	struct message *msg = &vhost->in;
+	struct message *msg = &vhost->s->in;
 	struct reply reply;
 	int r;
 
 	vhost->stats.messages++;
+	durable_store(&vhost->s->phase, (uint32_t)VHOST_EXECUTING);
+	crash_point("vhost-message");
 	r = dispatch_message(vhost, msg, &reply);
+	crash_point("vhost-executed");
+	vhost->again = false;
 	log_debug("vhost-user: %s: %d", message_strrequest(msg->head.request),
 		  r);
 	if (r)
 		log_refusal(vhost, msg, r, reply.why);
 	put_reply(vhost, msg, &reply, r);
+	durable_store(&vhost->s->phase, (uint32_t)VHOST_EXECUTED);
+	crash_point("vhost-answer");
 	message_done(msg);
+	crash_point("vhost-message-done");
+	durable_store(&vhost->s->phase, (uint32_t)VHOST_IDLE);
 	if (reply.fatal) {
 		session_close(vhost);
 		return false;
@@ -242,11 +274,12 @@ static bool session_handle(struct vhost *vhost)
 /* Reads and handles one message. False: no more for now. */
 static bool session_turn(struct vhost *vhost)
 {
-	int r = message_receive(vhost->fd, &vhost->in);
+	int r = message_receive(vhost->fd, &vhost->s->in);
 
 	switch (r) {
 	case MESSAGE_COMPLETE:
-		return session_handle(vhost) && !message_out_busy(&vhost->out);
+		return session_handle(vhost) &&
+		       !message_out_busy(&vhost->s->out);
 	case MESSAGE_AGAIN:
 		return false;
 	case MESSAGE_CLOSED:
@@ -271,8 +304,8 @@ static int on_message(sd_event_source *s, int fd, uint32_t revents,
 	(void)s;
 	(void)fd;
 	(void)revents;
-	if (message_out_busy(&vhost->out) &&
-	    (!session_flush(vhost) || message_out_busy(&vhost->out)))
+	if (message_out_busy(&vhost->s->out) &&
+	    (!session_flush(vhost) || message_out_busy(&vhost->s->out)))
 		return 0;
 	for (int i = 0; i < MESSAGES_PER_TURN; i++)
 		if (!session_turn(vhost))
@@ -280,16 +313,26 @@ static int on_message(sd_event_source *s, int fd, uint32_t revents,
 	return 0;
 }
 
+static int session_serve(struct vhost *vhost, int fd)
+{
+	int r = sd_event_add_io(vhost->event, &vhost->source, fd, EPOLLIN,
+				on_message, vhost);
+
+	if (r == 0)
+		vhost->fd = fd;
+	return r;
+}
+
 /* Takes ownership of @fd on success. */
 static int session_open(struct vhost *vhost, int fd)
 {
-	int r;
+	int r = session_serve(vhost, fd);
 
-	r = sd_event_add_io(vhost->event, &vhost->source, fd, EPOLLIN,
-			    on_message, vhost);
 	if (r < 0)
 		return r;
-	vhost->fd = fd;
+	durable_store(&vhost->s->connection,
+		      keeper_put(vhost->keeper, KEEPER_CLIENT, fd));
+	crash_point("vhost-connected");
 	vhost->stats.connections++;
 	log_ratelimited(LOG_INFO, "vhost-user: a front-end connected");
 	return 0;
@@ -330,19 +373,26 @@ static int on_connect(sd_event_source *s, int listen_fd, uint32_t revents,
 /* --- the backend --- */
 
 static struct vhost *vhost_alloc(sd_event *event, struct vm *vm,
-				 uint16_t num_queues)
+				 uint16_t num_queues, struct vhost_state *state)
 {
 	struct vhost *vhost = calloc(1, sizeof(*vhost));
 
-	if (!vhost)
+	if (!vhost || num_queues > QUEUES_MAX) {
+		free(vhost);
 		return NULL;
+	}
+	vhost->own = state ? NULL : calloc(1, sizeof(*vhost->own));
+	vhost->s = state ? state : vhost->own;
+	if (!vhost->s) {
+		free(vhost);
+		return NULL;
+	}
 	vhost->event = sd_event_ref(event);
 	vhost->vm = vm;
 	vhost->trace = vm_trace(vm);
 	vhost->listen_fd = -EBADF;
 	vhost->fd = -EBADF;
 	vhost->channel_fd = -EBADF;
-	message_init(&vhost->in);
 	/* One byte more tells a request that is too long. */
 	vhost->request_size = vm_request_max(vm) + 1;
 	vhost->request = malloc(vhost->request_size);
@@ -396,14 +446,34 @@ static int vhost_attach(struct vhost *vhost, int fd)
 	return 0;
 }
 
+size_t vhost_state_size(void)
+{
+	return sizeof(struct vhost_state);
+}
+
 int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
 	      uint16_t num_queues, struct vhost **ret)
 {
-	struct vhost *vhost = vhost_alloc(event, vm, num_queues);
+	return vhost_new_kept(event, listen_fd, vm, num_queues, NULL, NULL,
+			      ret);
+}
+
+int vhost_new_kept(sd_event *event, int listen_fd, struct vm *vm,
+		   uint16_t num_queues, struct keeper *keeper,
+		   struct vhost_state *state, struct vhost **ret)
+{
+	struct vhost *vhost = vhost_alloc(event, vm, num_queues, state);
 	int r;
 
 	if (!vhost)
 		return -ENOMEM;
+	vhost->keeper = keeper;
+	if (vhost->s->connection == 0) {
+		memset(vhost->s, 0, sizeof(*vhost->s));
+		message_init(&vhost->s->in, keeper);
+	} else {
+		stream_in_begin(&vhost->s->in.in, keeper);
+	}
 	r = vhost_init(vhost);
 	if (r == 0)
 		r = vhost_attach(vhost, listen_fd);
@@ -412,6 +482,77 @@ int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
 		return r;
 	}
 	*ret = vhost;
+	return 0;
+}
+
+/* Where the process before was with the message that it was about. */
+static int resume_message(struct vhost *vhost)
+{
+	struct vhost_state *s = vhost->s;
+
+	if (s->out.size > sizeof(s->out.bytes) ||
+	    s->channel_out.size > sizeof(s->channel_out.bytes) ||
+	    s->phase > VHOST_EXECUTED)
+		return -EUCLEAN;
+	if (s->phase == VHOST_EXECUTING && !message_out_busy(&s->out)) {
+		vhost->again = true;
+	} else if (s->phase != VHOST_IDLE) {
+		stream_in_forget(&s->in.in, vhost->keeper);
+		durable_store(&s->phase, (uint32_t)VHOST_IDLE);
+	}
+	return message_resume(&s->in, vhost->keeper);
+}
+
+static int resume_channel(struct vhost *vhost)
+{
+	uint64_t id = vhost->s->channel;
+	int fd = keeper_claim(vhost->keeper, id), r;
+
+	if (fd < 0)
+		return id == 0 ? 0 : -EBADF;
+	r = backend_set_channel(vhost, fd, id);
+	if (r < 0)
+		close_fd(fd);
+	return r;
+}
+
+static int resume_session(struct vhost *vhost)
+{
+	struct vhost_state *s = vhost->s;
+	int fd = keeper_claim(vhost->keeper, s->connection), r;
+
+	if (fd < 0)
+		return -EBADF;
+	r = session_serve(vhost, fd);
+	if (r < 0) {
+		close_fd(fd);
+		return r;
+	}
+	r = resume_message(vhost);
+	if (r == 0)
+		r = kept_resume(vhost);
+	if (r == 0)
+		r = resume_channel(vhost);
+	for (unsigned int i = 0; r == 0 && i < vhost->num_queues; i++)
+		r = queue_resume(&vhost->queues[i]);
+	return r;
+}
+
+int vhost_resume(struct vhost *vhost)
+{
+	int r;
+
+	if (vhost->s->connection == 0)
+		return 0;
+	r = resume_session(vhost);
+	if (r < 0)
+		return log_err_errno(
+			r, "vhost-user: the session cannot be resumed");
+	for (unsigned int i = 0; i < vhost->num_queues; i++)
+		queue_go_on(&vhost->queues[i]);
+	vhost_config_changed(vhost);
+	/* An answer may wait, or a message be whole already. */
+	(void)on_message(vhost->source, vhost->fd, 0, vhost);
 	return 0;
 }
 
@@ -433,6 +574,7 @@ void vhost_free(struct vhost *vhost)
 	close_fd(vhost->listen_fd);
 	free(vhost->queues);
 	free(vhost->request);
+	free(vhost->own);
 	sd_event_unref(vhost->event);
 	free(vhost);
 }

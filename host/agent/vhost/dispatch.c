@@ -83,7 +83,7 @@ static int do_set_features(struct vhost *vhost, struct message *msg,
 		return refuse(reply, EINVAL,
 			      "VIRTIO_F_VERSION_1 is required: the guest's "
 			      "driver is a legacy one");
-	vhost->features = features;
+	vhost->s->features = features;
 	vm_set_features(vhost->vm, features & vm_features(vhost->vm));
 	/* Without protocol features there is no message to enable a queue. */
 	if (!(features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
@@ -105,7 +105,7 @@ static int do_set_protocol_features(struct vhost *vhost, struct message *msg,
 {
 	if (msg->body.u64 & ~PROTOCOL_FEATURES)
 		return refuse(reply, EINVAL, "features that were not offered");
-	vhost->protocol_features = msg->body.u64;
+	vhost->s->protocol_features = msg->body.u64;
 	return 0;
 }
 
@@ -166,15 +166,16 @@ static int do_set_mem_table(struct vhost *vhost, struct message *msg,
 	if (msg->head.size <
 	    VHOST_USER_MEM_TABLE_HEAD + count * sizeof(table->regions[0]))
 		return refuse(reply, EINVAL, "payload too short");
-	if (msg->num_fds != count)
+	if (message_num_fds(msg) != count)
 		return refuse(reply, EINVAL,
 			      "not as many file descriptors as regions");
 	for (uint32_t i = 0; r == 0 && i < count; i++)
-		r = regions_add(&mem, &table->regions[i], msg->fds[i]);
+		r = regions_add(&mem, &table->regions[i], message_fd(msg, i));
 	if (r) {
 		regions_clear(&mem);
 		return refuse(reply, r, region_why(r));
 	}
+	kept_set_table(vhost, table, msg);
 	regions_clear(&vhost->mem);
 	vhost->mem = mem;
 	memory_changed(vhost);
@@ -184,11 +185,16 @@ static int do_set_mem_table(struct vhost *vhost, struct message *msg,
 static int do_add_mem_reg(struct vhost *vhost, struct message *msg,
 			  struct reply *reply)
 {
-	int r = regions_add(&vhost->mem, &msg->body.mem_reg.region,
-			    msg->fds[0]);
+	const struct vhost_user_region *region = &msg->body.mem_reg.region;
+	int fd = message_fd(msg, 0), r;
 
+	/* It was added, and then we were killed. */
+	if (vhost->again && kept_has(vhost, region))
+		return 0;
+	r = regions_add(&vhost->mem, region, fd);
 	if (r)
 		return refuse(reply, r, region_why(r));
+	kept_add(vhost, region, fd);
 	memory_changed(vhost);
 	return 0;
 }
@@ -196,10 +202,15 @@ static int do_add_mem_reg(struct vhost *vhost, struct message *msg,
 static int do_rem_mem_reg(struct vhost *vhost, struct message *msg,
 			  struct reply *reply)
 {
-	int r = regions_remove(&vhost->mem, &msg->body.mem_reg.region);
+	const struct vhost_user_region *region = &msg->body.mem_reg.region;
+	int r = regions_remove(&vhost->mem, region);
 
+	/* It was removed, and then we were killed. */
+	if (r == ENOENT && vhost->again)
+		return 0;
 	if (r)
 		return refuse(reply, r, region_why(r));
+	kept_remove(vhost, region);
 	memory_changed(vhost);
 	return 0;
 }
@@ -217,6 +228,7 @@ static int do_set_vring_num(struct vhost *vhost, struct message *msg,
 		return refuse(reply, EINVAL,
 			      "a queue's size is a power of two up to 1024");
 	(void)virtq_resolve(&q->ring, &vhost->mem);
+	queue_note(q);
 	return 0;
 }
 
@@ -243,6 +255,7 @@ static int do_set_vring_addr(struct vhost *vhost, struct message *msg,
 			      "region of guest memory");
 	}
 	q->ring = ring;
+	queue_note(q);
 	return 0;
 }
 
@@ -258,6 +271,7 @@ static int do_set_vring_base(struct vhost *vhost, struct message *msg,
 	if (msg->body.state.num > UINT16_MAX)
 		return refuse(reply, EINVAL, "a ring index has 16 bits");
 	q->ring.last_avail = (uint16_t)msg->body.state.num;
+	queue_note(q);
 	return 0;
 }
 
@@ -283,7 +297,8 @@ static int do_get_vring_base(struct vhost *vhost, struct message *msg,
  * taken out of @msg (-EBADF: none).
  */
 static int take_vring_fd(struct vhost *vhost, struct message *msg,
-			 struct reply *reply, struct queue **ret_q, int *ret_fd)
+			 struct reply *reply, struct queue **ret_q, int *ret_fd,
+			 uint64_t *ret_id)
 {
 	bool no_fd = msg->body.u64 & VHOST_USER_VRING_NOFD;
 	struct queue *q;
@@ -294,12 +309,12 @@ static int take_vring_fd(struct vhost *vhost, struct message *msg,
 	q = find_queue(vhost, msg->body.u64 & VHOST_USER_VRING_INDEX);
 	if (!q)
 		return refuse(reply, EINVAL, "no such queue");
-	if (msg->num_fds != (no_fd ? 0 : 1))
+	if (message_num_fds(msg) != (no_fd ? 0 : 1))
 		return refuse(reply, EINVAL,
 			      no_fd ? "a file descriptor with the flag that "
 				      "there is none" :
 				      "no file descriptor");
-	*ret_fd = message_take_fd(msg, 0);
+	*ret_fd = message_take_fd(msg, 0, ret_id);
 	*ret_q = q;
 	return 0;
 }
@@ -309,14 +324,17 @@ static int do_set_vring_kick(struct vhost *vhost, struct message *msg,
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct queue *q;
+	uint64_t id;
 	int r;
 
-	r = take_vring_fd(vhost, msg, reply, &q, &fd);
+	r = take_vring_fd(vhost, msg, reply, &q, &fd, &id);
 	if (r)
 		return r;
 	if (fd < 0)
 		return refuse(reply, EINVAL, "polling was not offered");
-	r = queue_start(q, fd);
+	r = queue_start(q, fd, id);
+	if (r)
+		keeper_drop(vhost->keeper, id);
 	if (r)
 		return refuse(reply, r,
 			      "the ring is not set up, or the descriptor "
@@ -329,11 +347,12 @@ static int do_set_vring_call(struct vhost *vhost, struct message *msg,
 			     struct reply *reply)
 {
 	struct queue *q;
+	uint64_t id;
 	int fd, r;
 
-	r = take_vring_fd(vhost, msg, reply, &q, &fd);
+	r = take_vring_fd(vhost, msg, reply, &q, &fd, &id);
 	if (r == 0)
-		queue_set_call(q, fd);
+		queue_set_call(q, fd, id);
 	return r;
 }
 
@@ -341,11 +360,12 @@ static int do_set_vring_err(struct vhost *vhost, struct message *msg,
 			    struct reply *reply)
 {
 	struct queue *q;
+	uint64_t id;
 	int fd, r;
 
-	r = take_vring_fd(vhost, msg, reply, &q, &fd);
+	r = take_vring_fd(vhost, msg, reply, &q, &fd, &id);
 	if (r == 0)
-		queue_set_err(q, fd);
+		queue_set_err(q, fd, id);
 	return r;
 }
 
@@ -365,16 +385,21 @@ static int do_set_vring_enable(struct vhost *vhost, struct message *msg,
 static int do_set_backend_req_fd(struct vhost *vhost, struct message *msg,
 				 struct reply *reply)
 {
-	_cleanup_close_ int fd = message_take_fd(msg, 0);
+	_cleanup_close_ int fd = -EBADF;
 	socklen_t len = sizeof(int);
+	uint64_t id;
 	int type, r;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	if (getsockopt(message_fd(msg, 0), SOL_SOCKET, SO_TYPE, &type, &len) <
+		    0 ||
 	    type != SOCK_STREAM)
 		return refuse(reply, EINVAL, "not a stream socket");
-	r = backend_set_channel(vhost, fd);
-	if (r < 0)
+	fd = message_take_fd(msg, 0, &id);
+	r = backend_set_channel(vhost, fd, id);
+	if (r < 0) {
+		keeper_drop(vhost->keeper, id);
 		return r;
+	}
 	steal_fd(&fd);
 	return 0;
 }
@@ -427,6 +452,7 @@ static int do_reset_device(struct vhost *vhost, struct message *msg,
 		queue_stop(&vhost->queues[i]);
 		queue_set_enabled(&vhost->queues[i], false);
 		vhost->queues[i].ring.last_avail = 0;
+		queue_note(&vhost->queues[i]);
 	}
 	/* With the queues stopped, this is the reset of the whole device. */
 	vm_device_reset(vhost->vm);
@@ -487,9 +513,9 @@ static int check_shape(const struct handler *h, const struct message *msg,
 {
 	if (h->size != SIZE_ANY && msg->head.size != h->size)
 		return refuse(reply, EINVAL, "wrong payload size");
-	if (msg->num_fds < h->fds_min)
+	if (message_num_fds(msg) < h->fds_min)
 		return refuse(reply, EINVAL, "no file descriptor");
-	if (msg->num_fds > h->fds_max)
+	if (message_num_fds(msg) > h->fds_max)
 		return refuse(reply, EINVAL, "unexpected file descriptors");
 	return 0;
 }

@@ -18,19 +18,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "lib/cleanup.h"
+#include "lib/durable.h"
 #include "lib/macros.h"
 
 /* Offsets in the stream below this one belong to the header. */
 #define HEAD_SIZE sizeof(struct vhost_user_header)
-
-/*
- * Room for more descriptors than a message may have: the kernel would drop
- * those without room silently but for a flag, and pads odd numbers.
- */
-#define CONTROL_FDS (VHOST_USER_FDS_MAX + 2)
 
 static const char *const verdict_words[] = {
 	[MESSAGE_COMPLETE] = "complete",
@@ -83,95 +76,51 @@ const char *message_strrequest(uint32_t request)
 	return request_names[request];
 }
 
-void message_init(struct message *msg)
+void message_init(struct message *msg, struct keeper *keeper)
 {
-	memset(msg, 0, sizeof(*msg));
-	for (unsigned int i = 0; i < VHOST_USER_FDS_MAX; i++)
-		msg->fds[i] = -EBADF;
+	stream_in_init(&msg->in, keeper, VHOST_USER_FDS_MAX);
+}
+
+int message_resume(struct message *msg, struct keeper *keeper)
+{
+	if (stream_done(&msg->in.count) > sizeof(msg->head) + sizeof(msg->body))
+		return -EUCLEAN;
+	return stream_in_resume(&msg->in, keeper);
 }
 
 void message_done(struct message *msg)
 {
-	close_fds(msg->fds, VHOST_USER_FDS_MAX);
-	message_init(msg);
+	stream_in_done(&msg->in);
 }
 
-int message_take_fd(struct message *msg, unsigned int i)
+int message_take_fd(struct message *msg, unsigned int i, uint64_t *ret_id)
 {
-	if (i >= msg->num_fds)
-		return -EBADF;
-	return steal_fd(&msg->fds[i]);
+	return stream_in_take(&msg->in, i, ret_id);
 }
 
-/* Takes one descriptor into @msg, or closes it and returns false. */
-static bool keep_fd(struct message *msg, int fd)
+int message_fd(const struct message *msg, unsigned int i)
 {
-	if (msg->num_fds >= VHOST_USER_FDS_MAX) {
-		close_fd(fd);
-		return false;
-	}
-	msg->fds[msg->num_fds++] = fd;
-	return true;
+	return i < msg->in.num ? msg->in.fds[i] : -EBADF;
 }
 
-/*
- * Takes all descriptors that @hdr brought; every one of them ends up in @msg
- * or closed, also when there are too many.
- */
-static int collect_fds(struct message *msg, struct msghdr *hdr)
+unsigned int message_num_fds(const struct message *msg)
 {
-	bool fits = !(hdr->msg_flags & MSG_CTRUNC);
-	struct cmsghdr *cmsg;
-
-	for (cmsg = CMSG_FIRSTHDR(hdr); cmsg; cmsg = CMSG_NXTHDR(hdr, cmsg)) {
-		size_t n;
-
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
-			       sizeof(fd));
-			if (!keep_fd(msg, fd))
-				fits = false;
-		}
-	}
-	return fits ? MESSAGE_COMPLETE : MESSAGE_TOO_MANY_FDS;
+	return msg->in.num;
 }
 
-/* Reads up to @size bytes to @to, and descriptors. Updates msg->received. */
+/* Reads up to @size bytes to @to, and descriptors. */
 static int receive_some(int socket, struct message *msg, void *to, size_t size)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = to, .iov_len = size };
-	struct msghdr hdr = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t n;
+	bool begun = stream_done(&msg->in.count) > 0;
+	ssize_t n = stream_in_read(socket, &msg->in, to, size);
 
-	do {
-		n = recvmsg(socket, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		if (errno == EAGAIN)
-			return MESSAGE_AGAIN;
-		if (errno == ECONNRESET)
-			return msg->received ? MESSAGE_CUT : MESSAGE_CLOSED;
-		return -errno;
-	}
-	if (n == 0)
-		return msg->received ? MESSAGE_CUT : MESSAGE_CLOSED;
-	msg->received += (size_t)n;
-	return collect_fds(msg, &hdr);
+	if (n == -EAGAIN)
+		return MESSAGE_AGAIN;
+	if (n == 0 || n == -ECONNRESET)
+		return begun ? MESSAGE_CUT : MESSAGE_CLOSED;
+	if (n < 0)
+		return (int)n;
+	return msg->in.lost ? MESSAGE_TOO_MANY_FDS : MESSAGE_COMPLETE;
 }
 
 /* Judges a complete header. */
@@ -188,20 +137,21 @@ static int check_head(const struct vhost_user_header *head)
 
 int message_receive(int socket, struct message *msg)
 {
+	size_t have;
 	int r;
 
-	while (msg->received < HEAD_SIZE) {
-		r = receive_some(socket, msg,
-				 (uint8_t *)&msg->head + msg->received,
-				 HEAD_SIZE - msg->received);
+	while ((have = stream_done(&msg->in.count)) < HEAD_SIZE) {
+		r = receive_some(socket, msg, (uint8_t *)&msg->head + have,
+				 HEAD_SIZE - have);
 		if (r != MESSAGE_COMPLETE)
 			return r;
 	}
 	r = check_head(&msg->head);
 	if (r != MESSAGE_COMPLETE)
 		return r;
-	while (msg->received < HEAD_SIZE + msg->head.size) {
-		size_t have = msg->received - HEAD_SIZE;
+	while ((have = stream_done(&msg->in.count)) <
+	       HEAD_SIZE + msg->head.size) {
+		have -= HEAD_SIZE;
 
 		r = receive_some(socket, msg, (uint8_t *)&msg->body + have,
 				 msg->head.size - have);
@@ -225,23 +175,25 @@ void message_put(struct message_out *out, uint32_t request, uint32_t flags,
 	memcpy(out->bytes, &head, sizeof(head));
 	if (size > 0)
 		memcpy(out->bytes + sizeof(head), payload, size);
-	out->size = sizeof(head) + size;
-	out->sent = 0;
+	stream_set(&out->sent, 0);
+	durable_store(&out->size, (uint32_t)(sizeof(head) + size));
 }
 
 int message_flush(int socket, struct message_out *out)
 {
-	while (out->sent < out->size) {
-		ssize_t n = send(socket, out->bytes + out->sent,
-				 out->size - out->sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+	uint64_t sent;
 
-		if (n < 0 && errno == EINTR)
-			continue;
+	while ((sent = stream_done(&out->sent)) < out->size) {
+		struct iovec iov = {
+			.iov_base = out->bytes + sent,
+			.iov_len = out->size - sent,
+		};
+		const struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		ssize_t n = stream_send(socket, &out->sent, &msg);
+
 		if (n < 0)
-			return -errno;
-		out->sent += (size_t)n;
+			return (int)n;
 	}
-	out->size = 0;
+	durable_store(&out->size, 0u);
 	return 0;
 }

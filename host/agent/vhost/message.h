@@ -9,23 +9,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/stream.h"
 #include "vhost/protocol.h"
 
-/* A message that is being received, or has been. */
+/* A message that is being received, or has been. Lies in the state. */
 struct message {
 	struct vhost_user_header head;
 	union vhost_user_payload body;
-	size_t received; /* bytes of both, so far */
-	int fds[VHOST_USER_FDS_MAX];
-	unsigned int num_fds; /* fds[0 ... num_fds - 1] are owned */
+	struct stream_in in;
 };
 
-/* A reply on its way out. */
+/* A reply on its way out. Likewise. */
 struct message_out {
 	uint8_t bytes[sizeof(struct vhost_user_header) +
 		      sizeof(union vhost_user_payload)];
-	size_t size; /* 0: nothing to send */
-	size_t sent;
+	uint32_t size; /* 0: nothing to send */
+	struct stream_count sent;
 };
 
 /* What message_receive() says when it is not an error of ours. */
@@ -40,7 +39,12 @@ enum message_verdict {
 	MESSAGE_TOO_MANY_FDS,
 };
 
-void message_init(struct message *msg);
+struct keeper;
+
+/* Descriptors are put into @keeper, which may be NULL. */
+void message_init(struct message *msg, struct keeper *keeper);
+/* Goes on with one of another process. 0 or a negative errno. */
+int message_resume(struct message *msg, struct keeper *keeper);
 
 /* Closes the descriptors that nobody took, and makes ready for the next. */
 void message_done(struct message *msg);
@@ -54,10 +58,13 @@ void message_done(struct message *msg);
 int message_receive(int socket, struct message *msg);
 
 /*
- * Takes the @i-th descriptor out of @msg; the caller owns it. -EBADF where
- * there is none.
+ * Takes the @i-th descriptor out of @msg; the caller owns it, and its id in the
+ * keeper. -EBADF where there is none.
  */
-int message_take_fd(struct message *msg, unsigned int i);
+int message_take_fd(struct message *msg, unsigned int i, uint64_t *ret_id);
+/* The same, borrowed. */
+int message_fd(const struct message *msg, unsigned int i);
+unsigned int message_num_fds(const struct message *msg);
 
 const char *message_strverdict(int verdict);
 const char *message_strrequest(uint32_t request);

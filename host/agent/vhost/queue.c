@@ -29,6 +29,8 @@
 #include "vm.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/crash.h"
+#include "lib/durable.h"
 #include "lib/log.h"
 
 /* Signals an eventfd. A full one is signalled already; others do not matter. */
@@ -52,11 +54,45 @@ static void set_nonblocking(int fd)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+static uint32_t position(const struct virtq *ring)
+{
+	return ring->last_avail | (uint32_t)ring->used << 16;
+}
+
+void queue_note(struct queue *q)
+{
+	struct queue_state *s = q->s;
+
+	s->desc_user = q->ring.desc_user;
+	s->avail_user = q->ring.avail_user;
+	s->used_user = q->ring.used_user;
+	s->size = q->ring.size;
+	durable_store(&s->position, position(&q->ring));
+	s->enabled = q->enabled;
+	s->broken = q->broken;
+	durable_store(&s->started, (uint8_t)q->started);
+}
+
+/* One descriptor of the queue becomes another one. */
+static void replace_fd(const struct queue *q, int *fd, uint64_t *id, int new_fd,
+		       uint64_t new_id)
+{
+	uint64_t old_id = *id;
+
+	durable_store(id, new_id);
+	crash_point("queue-fd");
+	close_fd(*fd);
+	*fd = new_fd;
+	if (old_id != new_id)
+		keeper_drop(q->vhost->keeper, old_id);
+}
+
 static void queue_update(struct queue *q)
 {
 	bool running = q->started && q->enabled && !q->broken;
 	struct vhost *vhost = q->vhost;
 
+	queue_note(q);
 	if (running == q->running)
 		return;
 	q->running = running;
@@ -108,6 +144,11 @@ static void serve_chain(struct queue *q)
 
 	vhost->stats.requests++;
 	trace_popped(vhost->trace);
+	durable_store(&vhost->s->serving,
+		      (q->index + 1u) |
+			      (uint32_t)(uint16_t)(q->ring.last_avail - 1)
+				      << 16);
+	crash_point("popped");
 	if (!vhost->seen_chain) /* so the memory is the guest's */
 		unshared_refute(vhost);
 	/* DEV-REQ-4: where the answer does not fit, nothing is done. */
@@ -115,10 +156,15 @@ static void serve_chain(struct queue *q)
 		size = virtq_read(&vhost->chain, &vhost->mem, vhost->request,
 				  vhost->request_size);
 		vm_request(vhost->vm, vhost->request, size, &tail);
+		crash_point("served");
 		virtq_write(&vhost->chain, &vhost->mem, &tail, sizeof(tail));
 		written = sizeof(tail);
 	}
+	crash_point("answered");
 	virtq_push(&q->ring, &vhost->chain, written);
+	crash_point("published");
+	durable_store(&q->s->position, position(&q->ring));
+	crash_point("position");
 	trace_answered(vhost->trace);
 }
 
@@ -226,6 +272,7 @@ int queue_init(struct queue *q, struct vhost *vhost, uint16_t index)
 
 	*q = (struct queue){
 		.vhost = vhost,
+		.s = &vhost->s->queues[index],
 		.index = index,
 		.kick_fd = -EBADF,
 		.call_fd = -EBADF,
@@ -240,10 +287,11 @@ int queue_init(struct queue *q, struct vhost *vhost, uint16_t index)
 void queue_reset(struct queue *q)
 {
 	queue_stop(q);
-	q->call_fd = close_fd(q->call_fd);
-	q->err_fd = close_fd(q->err_fd);
+	replace_fd(q, &q->call_fd, &q->s->call, -EBADF, 0);
+	replace_fd(q, &q->err_fd, &q->s->err, -EBADF, 0);
 	q->enabled = false;
 	memset(&q->ring, 0, sizeof(q->ring));
+	queue_note(q);
 }
 
 void queue_done(struct queue *q)
@@ -254,13 +302,12 @@ void queue_done(struct queue *q)
 	q->drain_source = sd_event_source_disable_unref(q->drain_source);
 }
 
-int queue_start(struct queue *q, int kick_fd)
+/* Waits for kicks at @kick_fd, in place of another one. */
+static int listen_to(struct queue *q, int kick_fd, uint64_t id)
 {
 	sd_event_source *source = NULL;
 	int r;
 
-	if (!virtq_resolved(&q->ring))
-		return EINVAL;
 	set_nonblocking(kick_fd);
 	r = sd_event_add_io(q->vhost->event, &source, kick_fd, EPOLLIN, on_kick,
 			    q);
@@ -270,9 +317,20 @@ int queue_start(struct queue *q, int kick_fd)
 		return r;
 	/* A kick descriptor may be replaced while the queue runs. */
 	sd_event_source_disable_unref(q->kick_source);
-	close_fd(q->kick_fd);
 	q->kick_source = source;
-	q->kick_fd = kick_fd;
+	replace_fd(q, &q->kick_fd, &q->s->kick, kick_fd, id);
+	return 0;
+}
+
+int queue_start(struct queue *q, int kick_fd, uint64_t id)
+{
+	int r;
+
+	if (!virtq_resolved(&q->ring))
+		return EINVAL;
+	r = listen_to(q, kick_fd, id);
+	if (r)
+		return r;
 	if (!q->started) {
 		virtq_load_used(&q->ring);
 		poll_init(&q->window, q->vhost->poll_ns);
@@ -288,7 +346,7 @@ void queue_stop(struct queue *q)
 	q->started = false;
 	queue_update(q);
 	q->kick_source = sd_event_source_disable_unref(q->kick_source);
-	q->kick_fd = close_fd(q->kick_fd);
+	replace_fd(q, &q->kick_fd, &q->s->kick, -EBADF, 0);
 }
 
 void queue_set_enabled(struct queue *q, bool enabled)
@@ -297,20 +355,18 @@ void queue_set_enabled(struct queue *q, bool enabled)
 	queue_update(q);
 }
 
-void queue_set_call(struct queue *q, int fd)
+void queue_set_call(struct queue *q, int fd, uint64_t id)
 {
 	if (fd >= 0)
 		set_nonblocking(fd);
-	close_fd(q->call_fd);
-	q->call_fd = fd;
+	replace_fd(q, &q->call_fd, &q->s->call, fd, id);
 }
 
-void queue_set_err(struct queue *q, int fd)
+void queue_set_err(struct queue *q, int fd, uint64_t id)
 {
 	if (fd >= 0)
 		set_nonblocking(fd);
-	close_fd(q->err_fd);
-	q->err_fd = fd;
+	replace_fd(q, &q->err_fd, &q->s->err, fd, id);
 }
 
 void queue_memory_changed(struct queue *q)
@@ -326,4 +382,80 @@ void queue_memory_changed(struct queue *q)
 	if (q->running && resolved)
 		(void)sd_event_source_set_enabled(q->drain_source,
 						  SD_EVENT_ONESHOT);
+}
+
+/* One that was answered, and then we were killed: it is behind us. */
+static void settle_position(struct queue *q)
+{
+	struct virtq found = q->ring;
+
+	if (!virtq_resolved(&q->ring))
+		return;
+	virtq_load_used(&found);
+	if ((uint16_t)(found.used - q->ring.used) != 1)
+		return;
+	q->ring.used++;
+	q->ring.last_avail++;
+	durable_store(&q->s->position, position(&q->ring));
+}
+
+/* 0, also where there was none; or -EBADF. */
+static int claim(const struct queue *q, uint64_t id, int *ret)
+{
+	*ret = keeper_claim(q->vhost->keeper, id);
+	return *ret < 0 && id != 0 ? -EBADF : 0;
+}
+
+int queue_resume(struct queue *q)
+{
+	const struct queue_state *s = q->s;
+	int kick_fd = -EBADF, r;
+
+	if (s->size != 0 && virtq_set_size(&q->ring, s->size) != 0)
+		return -EUCLEAN;
+	q->ring.desc_user = s->desc_user;
+	q->ring.avail_user = s->avail_user;
+	q->ring.used_user = s->used_user;
+	q->ring.last_avail = (uint16_t)s->position;
+	q->ring.used = (uint16_t)(s->position >> 16);
+	if (s->size != 0)
+		(void)virtq_resolve(&q->ring, &q->vhost->mem);
+	r = claim(q, s->call, &q->call_fd);
+	if (r == 0)
+		r = claim(q, s->err, &q->err_fd);
+	if (r == 0)
+		r = claim(q, s->kick, &kick_fd);
+	if (r < 0)
+		return r;
+	poll_init(&q->window, q->vhost->poll_ns);
+	if (s->started)
+		settle_position(q);
+	if (kick_fd >= 0) {
+		r = listen_to(q, kick_fd, s->kick);
+		if (r != 0) {
+			close_fd(kick_fd);
+			return -EUCLEAN;
+		}
+	}
+	q->enabled = s->enabled;
+	q->broken = s->broken;
+	q->started = s->started && kick_fd >= 0;
+	queue_update(q);
+	return 0;
+}
+
+void queue_go_on(struct queue *q)
+{
+	uint32_t serving = q->vhost->s->serving;
+	int verdict;
+
+	if (!q->running || !virtq_resolved(&q->ring))
+		return;
+	if (serving == ((q->index + 1u) | (uint32_t)q->ring.last_avail << 16)) {
+		vm_request_again(q->vhost->vm);
+		(void)serve_chains(q, 1, &verdict);
+	}
+	/* Whoever was to be called may have been, or not. */
+	if (q->call_fd >= 0 && virtq_wants_call(&q->ring))
+		signal_fd(q->call_fd);
 }

@@ -5,9 +5,11 @@
 #ifndef PVDMA_AGENT_VHOST_H
 #define PVDMA_AGENT_VHOST_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct keeper;
 struct vhost;
 struct vm;
 
@@ -28,6 +30,20 @@ struct vhost_stats {
 int vhost_new(sd_event *event, int listen_fd, struct vm *vm,
 	      uint16_t num_queues, struct vhost **ret);
 void vhost_free(struct vhost *vhost);
+
+/* What of it outlives the process. */
+struct vhost_state;
+size_t vhost_state_size(void);
+
+/*
+ * The same, with its state in @state, of zeros or of the process before, and its
+ * descriptors in @keeper. vhost_resume() goes on with the front-end of then; the VM
+ * must have been resumed before. 0 or a negative errno, logged.
+ */
+int vhost_new_kept(sd_event *event, int listen_fd, struct vm *vm,
+		   uint16_t num_queues, struct keeper *keeper,
+		   struct vhost_state *state, struct vhost **ret);
+int vhost_resume(struct vhost *vhost);
 
 /*
  * How long a queue is looked at after a request, at most, before it waits for a

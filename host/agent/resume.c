@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * resume.c - goes on where a process was killed: the books of the VM
+ *
+ * Theory of operation. Of the arena, only what each slot says of itself is
+ * believed: extents in the books, drafts (which may be mapped), leaves; and in
+ * the root single values, each of which one store changes. Indexes, lists, sums
+ * and free slots are made anew from those, in place, so that to be killed once
+ * more in the middle costs nothing. What the replacement, the prefetch and the
+ * curve have learnt is gone.
+ *
+ * The IOMMU went on while nobody was there. What was about to be mapped is
+ * unmapped (it may have been mapped), what was about to be unmapped is unmapped
+ * (again). All the rest is as the books say; but for granules that borders of
+ * regions cut, each piece of which is mapped (or found mapped) anew.
+ *
+ * Invariant: the quota charges what is mapped, to the byte, before the first
+ * request is served; a word says MAPPED only of what is.
+ *
+ * Locks: none. In a request's way: not.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "host/agent/extent.h"
+#include "host/agent/iommu/iommu.h"
+#include "host/agent/memory.h"
+#include "host/agent/reclaim.h"
+#include "host/agent/state.h"
+#include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
+#include "host/lib/durable.h"
+#include "host/lib/log.h"
+#include "host/lib/macros.h"
+
+static bool none_taken(const void *slot)
+{
+	(void)slot;
+	return false;
+}
+
+void resume_begin(struct vm *vm)
+{
+	struct vm_root *root = vm->root;
+
+	vm->resuming = true;
+	state_recover(vm->state, STATE_GHOSTS, none_taken);
+	memset(&root->policy, 0, sizeof(root->policy));
+	memset(&root->headroom, 0, sizeof(root->headroom));
+	memset(&root->prefetch, 0, sizeof(root->prefetch));
+	memset(&root->ahead, 0, sizeof(root->ahead));
+	ahead_init(&root->ahead);
+	if (root->start.has_price)
+		vm->price = root->start.price;
+	/* Empty until vm_resume() has looked at the slots. */
+	ledger_root_init(&root->ledger, 1);
+	treap_root_init(&root->table.index, 1);
+	root->quota.charged = 0;
+	root->kept = 0;
+}
+
+void resume_abandon(struct vm *vm)
+{
+	state_recover(vm->state, STATE_EXTENTS, none_taken);
+	state_recover(vm->state, STATE_GHOSTS, none_taken);
+	state_recover(vm->state, STATE_LEAVES, none_taken);
+	ledger_root_init(&vm->root->ledger, 1);
+	table_root_init(&vm->root->table, vm_shift(vm), 1);
+	vm->root->quota.charged = 0;
+}
+
+int vm_memory_restore(struct vm *vm, const void *source, uint64_t gpa,
+		      uint64_t size, int fd, uint64_t offset, uint32_t prot)
+{
+	return memory_add(vm->memory, source, gpa, size, fd, offset, prot,
+			  NULL);
+}
+
+static int refuse(const char *why, const struct ledger_extent *e)
+{
+	log_err("the state of the agent before this one is refused: %s (granules 0x%llx, %u)",
+		why, (unsigned long long)ledger_first(e), e->count);
+	return -EUCLEAN;
+}
+
+/* The bytes that an extent covers, with or without memory. */
+static uint64_t span(const struct vm *vm, const struct ledger_extent *e)
+{
+	return (uint64_t)e->count << vm_shift(vm);
+}
+
+/* Ends what may be mapped of an extent that is in no index, and drops it. */
+static int end_extent(struct vm *vm, uint32_t extent)
+{
+	struct ledger_extent *e = ledger_get(vm->ledger, extent);
+	int r = iommu_unmap(vm->iommu, ledger_first(e) << vm_shift(vm),
+			    span(vm, e), NULL);
+
+	if (r < 0)
+		return log_err_errno(
+			r,
+			"cannot unmap what the agent before this one was about");
+	crash_point("resume-unmapped");
+	e->charge.bytes = 0;
+	ledger_drop(vm->ledger, extent);
+	return 0;
+}
+
+/* One piece of a cut granule: it may be mapped, or not yet. */
+static int map_again(struct vm *vm, struct ledger_extent *e, uint64_t pos,
+		     const struct memory_region *region, uint64_t size)
+{
+	const struct iommu_map map = {
+		.iova = pos,
+		.size = size,
+		.vaddr = (char *)region->vaddr + (pos - region->gpa),
+		.prot = region->prot,
+	};
+	int r = iommu_map(vm->iommu, &map);
+
+	if (r < 0 && r != -EEXIST) {
+		e->flags |= LEDGER_PARTIAL;
+		return 0;
+	}
+	e->charge.bytes += size;
+	e->pieces++;
+	return 0;
+}
+
+/*
+ * A granule with borders of memory in it: pieces come and go while it is in the
+ * books, so that those say too much or too little of one.
+ */
+static int settle_cut(struct vm *vm, struct ledger_extent *e)
+{
+	uint64_t pos = ledger_first(e) << vm_shift(vm);
+	uint64_t last = pos + (span(vm, e) - 1);
+
+	e->charge.bytes = 0;
+	e->pieces = 0;
+	for (;;) {
+		const struct memory_region *region =
+			memory_find(vm->memory, pos, true);
+		uint64_t from = last + 1, to;
+		int r = 0;
+
+		if (region && region->gpa <= last)
+			from = max(pos, region->gpa);
+		if (from > pos)
+			r = iommu_unmap(vm->iommu, pos, from - pos, NULL);
+		if (r < 0 || from > last)
+			return r;
+		to = min(last, memory_region_last(region));
+		r = map_again(vm, e, from, region, to - from + 1);
+		if (r < 0 || to == last)
+			return r;
+		pos = to + 1;
+	}
+}
+
+/* Is @e being unmapped? */
+static bool is_leaving(const struct vm *vm, const struct ledger_extent *e)
+{
+	const struct vm_leaving *leaving = &vm->root->leaving;
+
+	return leaving->valid && ledger_first(e) >= leaving->first &&
+	       ledger_end(e) <= leaving->end;
+}
+
+static int take_extent(struct vm *vm, uint32_t extent)
+{
+	struct ledger_extent *e = ledger_get(vm->ledger, extent);
+	struct extent_shape shape = { 0 };
+	int r;
+
+	if (e->count == 0 || ledger_first(e) > UINT64_MAX >> vm_shift(vm) ||
+	    e->count > (UINT64_MAX >> vm_shift(vm)) - ledger_first(e))
+		return refuse("an extent is beyond all addresses", e);
+	if (ledger_mark(vm->ledger, extent) == LEDGER_DRAFT ||
+	    is_leaving(vm, e))
+		return end_extent(vm, extent);
+	extent_shape(vm, ledger_first(e), ledger_end(e), UINT64_MAX / 2 + 1,
+		     &shape);
+	/* Its memory left, and it was about to follow. */
+	if (shape.count != e->count)
+		return end_extent(vm, extent);
+	if (e->count == 1 && (shape.pieces != 1 || shape.bytes != span(vm, e) ||
+			      e->pieces != 1 || e->charge.bytes != span(vm, e)))
+		r = settle_cut(vm, e);
+	else if (e->pieces != 1 || e->charge.bytes != shape.bytes)
+		r = refuse("an extent is charged other than it is long", e);
+	else
+		r = 0;
+	if (r < 0)
+		return r;
+	if (e->charge.bytes == 0)
+		return end_extent(vm, extent);
+	if (ledger_readmit(vm->ledger, extent) < 0)
+		return refuse("extents overlap", e);
+	e->flags &= LEDGER_DIRECT | LEDGER_PARTIAL | LEDGER_KEPT |
+		    LEDGER_VICTIM;
+	vm->root->quota.charged += e->charge.bytes;
+	return 0;
+}
+
+static int take_extents(struct vm *vm)
+{
+	uint32_t top;
+
+	ledger_recover(vm->ledger);
+	top = ledger_slots(vm->ledger);
+	for (uint32_t extent = 0; extent < top; extent++) {
+		int r = 0;
+
+		switch (ledger_mark(vm->ledger, extent)) {
+		case LEDGER_FREE:
+			break;
+		case LEDGER_DRAFT:
+		case LEDGER_ENTERED:
+			r = take_extent(vm, extent);
+			break;
+		default:
+			r = refuse("a slot is nothing",
+				   ledger_get(vm->ledger, extent));
+		}
+		if (r < 0)
+			return r;
+	}
+	durable_store(&vm->root->leaving.valid, 0u);
+	vm->root->quota.peak =
+		max(vm->root->quota.peak, vm->root->quota.charged);
+	return 0;
+}
+
+/* Those that were claimed and not yet unmapped may be used again. */
+static void settle_words(struct vm *vm)
+{
+	uint32_t extent;
+	uint64_t at = 0;
+
+	vm->root->table.stale = true;
+	if (vm->root->table.writable)
+		table_set_writable(vm->table, true);
+	while ((extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
+		struct ledger_extent *e = ledger_get(vm->ledger, extent);
+		bool victim = e->flags & LEDGER_VICTIM;
+
+		at = ledger_end(e);
+		e->flags &= ~(uint32_t)LEDGER_VICTIM;
+		if (e->flags & LEDGER_KEPT)
+			vm->root->kept++;
+		policy_inserted(vm->policy, extent);
+		if (victim && !(e->flags & LEDGER_PARTIAL))
+			table_set_mapped(vm->table, ledger_first(e), e->count);
+	}
+}
+
+static int take_books(struct vm *vm)
+{
+	int r = take_extents(vm);
+
+	if (r < 0)
+		return r;
+	crash_point("resume-ledger");
+	r = table_recover(vm->table);
+	if (r < 0)
+		return log_err_errno(r, "the tracking table cannot be resumed");
+	return 0;
+}
+
+int vm_resume(struct vm *vm)
+{
+	int r = take_books(vm);
+
+	if (r < 0) {
+		resume_abandon(vm);
+		return r;
+	}
+	settle_words(vm);
+	vm->resuming = false;
+	mode_resume(vm);
+	enforce_resume(vm);
+	vm_notify_config(vm);
+	crash_point("resume-vm");
+	log_info("resumed: %llu bytes in %u extents are mapped",
+		 (unsigned long long)vm->root->quota.charged,
+		 ledger_extents(vm->ledger));
+	return 0;
+}
+
+int vm_unmap_all(struct iommu *iommu)
+{
+	const uint64_t half = UINT64_C(1) << 63;
+	int r = iommu_unmap(iommu, 0, half, NULL);
+
+	if (r == 0)
+		r = iommu_unmap(iommu, half, half, NULL);
+	return r;
+}
