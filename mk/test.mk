@@ -20,6 +20,8 @@ export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= halt_on_error=1
 # What the wire tests start, and where tests may write.
 export PVDMA_AGENT ?= $(abspath $(BUILD)/asan/bin/pvdma-agent)
+# The same that kills itself where a test wants that.
+export PVDMA_CRASH_AGENT ?= $(abspath $(BUILD)/crash/bin/pvdma-agent)
 export PVDMA_BUILD := $(abspath $(BUILD))
 
 # --- unit tests: one program a file, linked with the libraries ---------------
@@ -140,7 +142,8 @@ CHECK_LINT ?=
 .PHONY: unit-build fuzz-build wire-build check-build
 unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
 fuzz-build: $(FUZZ_BINS)
-wire-build: $(call agent_of,$(BUILD)/asan) $(BUILD)/bin/pvdma-agent $(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
+wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
+	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
 	$(if $(CTL_MAIN),$(BUILD)/asan/bin/pvdmactl)
 check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 
