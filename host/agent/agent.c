@@ -31,6 +31,7 @@
 #include "lib/crash.h"
 #include "lib/durable.h"
 #include "lib/event.h"
+#include "lib/handover.h"
 #include "lib/log.h"
 #include "price.h"
 #include "sandbox.h"
@@ -451,11 +452,28 @@ static int enter_sandbox(const struct agent *agent)
 #endif
 }
 
+/*
+ * All is there but the limit of locked memory, which is the process's: whoever
+ * handed the rest over grants it again. Without it what is mapped stays, and what
+ * is to be mapped is refused by the kernel.
+ */
+static void ask_for_limit(const struct agent *agent)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (agent->config->handover &&
+	    handover_receive(agent->config->handover, &text) < 0)
+		log_warn("nothing can be mapped until pvdmad is back and has raised this process's limit of locked memory");
+}
+
 /* Serves on whom the process before served. */
 static int resume(struct agent *agent)
 {
 	int r = devices_resume(agent);
 
+	ask_for_limit(agent);
+	if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
+		(void)memlock_prepare(vm_quota(agent->vm));
 	if (r >= 0)
 		r = vm_resume(agent->vm);
 	if (r >= 0 && agent->vhost)

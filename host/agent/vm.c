@@ -564,6 +564,11 @@ struct state *vm_state(struct vm *vm)
 	return vm->state;
 }
 
+uint64_t vm_quota(const struct vm *vm)
+{
+	return vm->root->quota.limit;
+}
+
 const struct vm_config *vm_get_config(const struct vm *vm)
 {
 	return &vm->config;

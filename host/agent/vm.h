@@ -126,6 +126,7 @@ struct state_layout vm_layout(uint64_t extra_size, uint64_t sparse_size);
 /* The arena, and the configuration as it is now. */
 struct state *vm_state(struct vm *vm);
 const struct vm_config *vm_get_config(const struct vm *vm);
+uint64_t vm_quota(const struct vm *vm); /* bytes, as it is now */
 
 /*
  * With config.state_fd: announces memory as it was announced to the process

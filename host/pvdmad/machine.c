@@ -447,17 +447,47 @@ static void on_failed(void *userdata, const struct units_state *state)
 	manager_vm_changed(machine, "Failure");
 }
 
-void machine_unit_changed(struct machine *machine, const char *active)
+/*
+ * The agent is gone. It may be on its way back: a unit that is started again passes
+ * through "failed", and is not where it was when we hear of that.
+ */
+static void on_gone(void *userdata, const struct units_state *state)
 {
-	if (strcmp(active, "failed") != 0 && strcmp(active, "inactive") != 0)
-		return;
-	machine->pid = 0;
+	struct machine *machine = userdata;
+
 	if (machine->state != MACHINE_RUNNING)
 		return;
-	agent_link_free(steal_ptr(machine->link));
+	if (state && (strcmp(state->active, "active") == 0 ||
+		      strcmp(state->active, "activating") == 0))
+		return;
+	machine->pid = 0;
 	set_state(machine, MACHINE_FAILED);
-	(void)units_get_state(machine->service->units, machine->unit, on_failed,
-			      machine);
+	on_failed(machine, state);
+}
+
+/* What it was told when it was killed, it may have heard or not. */
+static void tell_again(struct machine *machine)
+{
+	agent_link_free(steal_ptr(machine->link));
+	if (connect_agent(machine) == 0)
+		(void)machine_set_quota(machine, machine->spec.quota, NULL,
+					NULL);
+}
+
+void machine_unit_changed(struct machine *machine, const char *active)
+{
+	if (machine->state == MACHINE_RUNNING && strcmp(active, "active") == 0)
+		return tell_again(machine);
+	if (strcmp(active, "failed") != 0 && strcmp(active, "inactive") != 0)
+		return;
+	if (machine->state != MACHINE_RUNNING) {
+		machine->pid = 0;
+		return;
+	}
+	agent_link_free(steal_ptr(machine->link));
+	if (units_get_state(machine->service->units, machine->unit, on_gone,
+			    machine) < 0)
+		on_gone(machine, NULL);
 }
 
 /* --- after a restart of the service --- */
@@ -466,8 +496,11 @@ static void on_pid(void *userdata, const struct units_state *state)
 {
 	struct machine *machine = userdata;
 
-	if (state)
-		machine->pid = state->main_pid;
+	if (!state)
+		return;
+	machine->pid = state->main_pid;
+	/* It may have been killed while there was nobody to ask for its limit. */
+	(void)machine_limit(machine, machine->pid, machine->spec.quota);
 }
 
 int machine_resume(struct service *service, const char *name, const char *path)

@@ -266,6 +266,19 @@ static int pack(struct parcel *parcel, const struct machine *machine)
 	return ferror(parcel->text) ? -ENOMEM : 0;
 }
 
+/* 0 or a negative errno, logged. */
+static int limit_again(struct machine *machine, pid_t pid, int conn)
+{
+	int r = machine_limit(machine, pid, machine->spec.quota);
+
+	if (r < 0)
+		return r;
+	machine->pid = pid;
+	log_notice("%s: its agent goes on as process %ld", machine->spec.name,
+		   (long)pid);
+	return handover_send(conn, "# as before\n", NULL, 0);
+}
+
 int machine_hand_over(struct machine *machine, pid_t pid, int conn)
 {
 	_cleanup_free_ char *text = NULL;
@@ -273,6 +286,9 @@ int machine_hand_over(struct machine *machine, pid_t pid, int conn)
 	size_t size;
 	int r;
 
+	/* One that was killed, and has all but the limit; that is not kept. */
+	if (machine->state == MACHINE_RUNNING)
+		return limit_again(machine, pid, conn);
 	if (machine->state != MACHINE_STARTING || machine->vhost_fd < 0) {
 		log_err("%s: its agent came, and there is nothing left to hand over: end the VM and start it again",
 			machine->spec.name);

@@ -144,6 +144,44 @@ class Life(Case):
             host.manager().StopVM("vm1")
             self.assertEqual(list((host.runtime / "state").iterdir()), [])
 
+    def kill_agent(self, host):
+        unit = host.systemd.units["pvdma-agent@vm1.service"]
+        pid = host.pid("vm1")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: unit.process is not None and unit.process.pid != pid and
+                 unit.active == "active", "the next agent")
+
+    def test_agent_goes_on(self):
+        """One that is killed needs no handover, but its limit; and the VM runs on."""
+        with Host() as host:
+            host.systemd.keeps = True
+            host.start_vm("vm1", quota="16M", granule="64K", ahead="off", min="4M", max="32M")
+            guest = Guest(Sockets(host, "vm1"))
+            self.addCleanup(guest.close)
+            guest.ready()
+            for i in range(3):
+                self.assertEqual(guest.map((100 + i, 1)).status, 0)
+                self.kill_agent(host)
+                self.assertEqual(guest.map((200 + i, 1)).status, 0)
+                self.assertEqual(host.vm_get("vm1", "State"), "running")
+                # (The limit itself is of no use without a real IOMMU.)
+                self.assertIn(f"goes on as process {host.pid('vm1')}", host.log_text())
+            host.vm("vm1").SetQuota(dbus.UInt64(8 << 20))
+            self.kill_agent(host)
+            stats = json.loads(host.vm("vm1").Query("stats"))["vm"]
+            self.assertEqual((stats["quota"], stats["mapped_bytes"]), (8 << 20, 6 << 16))
+            # Nobody is there to ask for the limit; it comes with whoever comes.
+            host.stop()
+            self.kill_agent(host)
+            self.assertEqual(guest.map((300, 1)).status, 0)
+            host.start()
+            self.assertEqual(host.vm_get("vm1", "State"), "running")
+            self.assertEqual(json.loads(host.vm("vm1").Query("stats"))["vm"]["quota"], 8 << 20)
+            guest.close()
+            host.manager().StopVM("vm1")
+            self.assertEqual(list((host.runtime / "vm").iterdir()), [])
+            self.assertEqual(host.systemd.units["pvdma-agent@vm1.service"].store, [])
+
     def test_two_services(self):
         with Host() as host:
             second = subprocess.run(

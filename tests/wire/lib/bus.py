@@ -79,6 +79,14 @@ def wait_for(condition, what, timeout=TIMEOUT):
         time.sleep(0.02)
 
 
+def place_fds(fds):
+    """In a child: descriptors from 3 on, as a service manager has them."""
+    high = [os.dup2(os.dup(fd), 1000 + i, inheritable=True) for i, fd in enumerate(fds)]
+    for i, fd in enumerate(high):
+        os.dup2(fd, 3 + i, inheritable=True)
+    os.closerange(3 + len(fds), 3000)
+
+
 class Unit:
     """One unit and its process."""
 
@@ -91,6 +99,7 @@ class Unit:
         self.notify = None
         self.job = None
         self.dir = None
+        self.store = []     # (name, descriptor) that are kept for the next process
 
 
 class Systemd(dbus.service.FallbackObject):
@@ -103,6 +112,7 @@ class Systemd(dbus.service.FallbackObject):
         self.log = log
         self.units = {}
         self.jobs = 0
+        self.keeps = False  # descriptors, and starts again what was killed
         self.command = [str(BUILD / "pvdma-agent"), f"--handover={handover}"]
         GLib.timeout_add(20, self._poll)
 
@@ -133,10 +143,22 @@ class Systemd(dbus.service.FallbackObject):
         unit.notify.setblocking(False)
         unit.status = ""
         unit.job = self._job()
-        unit.process = subprocess.Popen(self.command, stderr=self.log,
-                                        env={**os.environ, "NOTIFY_SOCKET": path})
+        self._spawn(unit)
         self._set(unit, "activating")
         return unit.job
+
+    def _spawn(self, unit):
+        fds = [fd for _, fd in unit.store]
+        env = {**os.environ, "NOTIFY_SOCKET": unit.dir + "/notify"}
+        if self.keeps:
+            env["FDSTORE"] = "1000"
+        if fds:
+            env["LISTEN_FDS"] = str(len(fds))
+            env["LISTEN_FDNAMES"] = ":".join(name for name, _ in unit.store)
+
+        unit.process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
+            ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *self.command], stderr=self.log,
+            env=env, close_fds=False, preexec_fn=lambda: place_fds(fds))
 
     @dbus.service.method(SYSTEMD + ".Manager", in_signature="ss", out_signature="o")
     def StopUnit(self, name, _mode):
@@ -195,12 +217,25 @@ class Systemd(dbus.service.FallbackObject):
             self.JobRemoved(self.jobs, unit.job, unit.name, result)
             unit.job = None
 
+    @staticmethod
+    def _keep(unit, lines, fds):
+        fields = dict(line.split("=", 1) for line in lines if "=" in line)
+        if "FDSTORE" in fields:
+            unit.store += [(fields["FDNAME"], fd) for fd in fds]
+        if "FDSTOREREMOVE" in fields:
+            for name, fd in unit.store:
+                if name == fields["FDNAME"]:
+                    os.close(fd)
+            unit.store = [kept for kept in unit.store if kept[0] != fields["FDNAME"]]
+
     def _listen(self, unit):
         while True:
             try:
-                lines = unit.notify.recv(65536).decode(errors="replace").split("\n")
+                data, fds, _, _ = socket.recv_fds(unit.notify, 65536, 8)
             except BlockingIOError:
                 return
+            lines = data.decode(errors="replace").split("\n")
+            self._keep(unit, lines, fds)
             for line in lines:
                 if line.startswith("STATUS="):
                     unit.status = line.removeprefix("STATUS=")
@@ -215,6 +250,11 @@ class Systemd(dbus.service.FallbackObject):
             status = unit.process.poll()
             self._listen(unit)
             if status is None:
+                continue
+            if self.keeps and status < 0 and unit.active == "active":
+                self._set(unit, "failed")
+                self._set(unit, "activating")
+                self._spawn(unit)
                 continue
             wanted = unit.active == "deactivating"
             starting = unit.active == "activating"
@@ -286,6 +326,7 @@ class Host:
             if self.service:
                 self.stop()
         finally:
+            self.systemd.keeps = False
             for unit in list(self.systemd.units.values()):
                 if unit.process:
                     unit.process.kill()
