@@ -463,7 +463,8 @@ static void ask_for_limit(const struct agent *agent)
 
 	if (agent->config->handover &&
 	    handover_receive(agent->config->handover, &text) < 0)
-		log_warn("nothing can be mapped until pvdmad is back and has raised this process's limit of locked memory");
+		log_warn(
+			"nothing can be mapped until pvdmad is back and has raised this process's limit of locked memory");
 }
 
 /* Serves on whom the process before served. */

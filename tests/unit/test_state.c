@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/agent/state.h"
 #include "host/agent/treap.h"
@@ -193,6 +195,124 @@ static void test_treap_depth(void **unused)
 	free(slots);
 }
 
+static bool is_marked(const void *slot)
+{
+	return ((const struct slot *)slot)->node.mark != 0;
+}
+
+/* Takes a slot that says that it is taken, as its user does. */
+static uint32_t take_marked(struct state *state, uint64_t payload)
+{
+	struct slot *s;
+	uint32_t slot;
+
+	assert_int_equal(state_prepare(state, STATE_EXTENTS, 1), 0);
+	slot = state_take(state, STATE_EXTENTS);
+	s = state_slot(state, STATE_EXTENTS, slot);
+	s->payload = payload;
+	s->node.mark = 1;
+	return slot;
+}
+
+/* The next process: another mapping of the same memfd. */
+static int take_over(const struct state *state, struct state **ret)
+{
+	int fd = dup(state_fd(state));
+	int r = state_open(fd, LAYOUT(100), ret);
+
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+static void test_taken_over(void **unused)
+{
+	struct state *first, *next;
+	uint32_t slots[5];
+	struct slot *s;
+
+	(void)unused;
+	assert_int_equal(state_make(LAYOUT(100), &first), 0);
+	memset(state_root(first), 0x11, 100);
+	memset(state_extra(first), 0x22, 5000);
+	for (uint32_t i = 0; i < ARRAY_SIZE(slots); i++)
+		slots[i] = take_marked(first, 1000 + i);
+	/* One was taken and not given a meaning, when the kill came ... */
+	s = state_slot(first, STATE_EXTENTS, slots[1]);
+	s->node.mark = 0;
+	/* ... another given back in its own words only. */
+	s = state_slot(first, STATE_EXTENTS, slots[3]);
+	s->node.mark = 0;
+
+	assert_int_equal(take_over(first, &next), 0);
+	assert_int_equal(((uint8_t *)state_root(next))[99], 0x11);
+	assert_int_equal(((uint8_t *)state_extra(next))[4999], 0x22);
+	/* Twice: the second may be killed over it, too. */
+	for (int i = 0; i < 2; i++) {
+		state_recover(next, STATE_EXTENTS, is_marked);
+		assert_int_equal(state_taken(next, STATE_EXTENTS), 3);
+		assert_int_equal(state_top(next, STATE_EXTENTS), 5);
+	}
+	s = state_slot(next, STATE_EXTENTS, slots[2]);
+	assert_int_equal(s->payload, 1002);
+	assert_int_equal(take_marked(next, 1), slots[1]);
+	assert_int_equal(take_marked(next, 2), slots[3]);
+	assert_int_equal(take_marked(next, 3), 5);
+	state_free(next);
+	state_free(first);
+}
+
+/* @at is made another value for as long as it takes to be refused. */
+static void refused(struct state *state, uint64_t at, uint64_t value)
+{
+	struct state *next;
+	uint64_t was;
+
+	assert_int_equal(pread(state_fd(state), &was, 8, (off_t)at), 8);
+	assert_int_equal(pwrite(state_fd(state), &value, 8, (off_t)at), 8);
+	assert_int_equal(take_over(state, &next), -EUCLEAN);
+	assert_int_equal(pwrite(state_fd(state), &was, 8, (off_t)at), 8);
+}
+
+static void test_refused(void **unused)
+{
+	struct state *state, *next;
+	int fd;
+
+	(void)unused;
+	assert_int_equal(state_make(LAYOUT(100), &state), 0);
+	/* Magic, version, size, offsets, layout. */
+	for (uint64_t at = 0; at < 9 * 8; at += 8)
+		refused(state, at, 0x123456789abcULL);
+	assert_int_equal(take_over(state, &next), 0);
+	state_free(next);
+	fd = dup(state_fd(state));
+	assert_int_equal(state_open(fd, LAYOUT(200), &next), -EUCLEAN);
+	close(fd);
+	state_free(state);
+}
+
+static void test_sparse(void **unused)
+{
+	struct state *state;
+	struct stat st;
+	blkcnt_t blocks;
+
+	(void)unused;
+	assert_int_equal(state_make(LAYOUT(100), &state), 0);
+	assert_int_equal(fstat(state_fd(state), &st), 0);
+	blocks = st.st_blocks;
+	assert_int_equal(state_back(state, 65536, 65536), 0);
+	assert_int_equal(fstat(state_fd(state), &st), 0);
+	assert_int_equal(st.st_blocks - blocks, 65536 / 512);
+	((uint8_t *)state_sparse(state))[65536] = 1;
+	state_unback(state, 65536, 65536);
+	assert_int_equal(fstat(state_fd(state), &st), 0);
+	assert_int_equal(st.st_blocks, blocks);
+	assert_int_equal(((uint8_t *)state_sparse(state))[65536], 0);
+	state_free(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +321,9 @@ int main(void)
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_treap_model),
 		cmocka_unit_test(test_treap_depth),
+		cmocka_unit_test(test_taken_over),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_sparse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

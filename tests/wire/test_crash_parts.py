@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kills at random moments, messages of which a part has gone over, and states that
+nobody can go on with."""
+
+import errno
+import fcntl
+import json
+import os
+import random
+import select
+import socket
+import struct
+import termios
+import threading
+import time
+import unittest
+
+from lib import store, vfio_user
+from lib import vhost_user as vu
+from lib.story import BAR1, CONFIG, GRANULE, MSIX, PATIENCE, SET_TRIGGER, agent
+from lib.vhost_user import COARSE, MIB, Guest
+
+
+class Load(unittest.TestCase):
+    """Killed at random moments, under load: no answer is missing, doubled or wrong."""
+
+    KILLS = int(os.environ.get("PVDMA_CRASH_KILLS", "25"))
+
+    def setUp(self):
+        self.agent = self.enterContext(agent())
+        self.guest = self.enterContext(Guest(self.agent))
+        self.guest.ready()
+        self.done = threading.Event()
+        self.rounds = 0
+        self.problems = []
+
+    def guarded(self, work):
+        try:
+            while not self.done.is_set():
+                work()
+                self.rounds += 1
+        except Exception as e:  # pylint: disable=broad-except
+            self.problems.append(e)
+
+    def driver(self):
+        """Maps, holds, looks whether that is mapped, and lets go."""
+        rng = self.rng
+        ranges = [(rng.randrange(64, 900), rng.randrange(1, 4)) for _ in range(2)]
+        for first, count in ranges:
+            for i in range(count):
+                self.guest.hold(first + i)
+        answer = self.guest.map(*ranges)
+        if answer.status != vu.OK:
+            raise AssertionError(f"{ranges}: {answer}")
+        mapped = self.agent.mapped()
+        for first, count in ranges:
+            for granule in range(first, first + count):
+                if not any(at <= granule * GRANULE < at + size for at, size in mapped):
+                    raise AssertionError(f"{granule} is not mapped: {mapped}")
+                if not self.guest.word(granule) & vu.MAPPED:
+                    raise AssertionError(f"{granule} is mapped, and not shown so")
+        if sum(size for _, size in mapped) > MIB:
+            raise AssertionError(f"above the quota: {mapped}")
+        for first, count in ranges:
+            for i in range(count):
+                self.guest.drop(first + i)
+        if rng.random() < 0.3:
+            answer = self.guest.unmap(*ranges)
+            if answer.status != vu.OK:
+                raise AssertionError(f"unmap: {answer}")
+
+    def client(self):
+        """Reads, writes, announces memory and takes it back."""
+        value = self.rng.randbytes(4)
+        self.guest.vfio.write(CONFIG, 60, value[:1])
+        if self.guest.vfio.read(CONFIG, 60, 1) != value[:1]:
+            raise AssertionError("a write to the configuration is lost")
+        self.guest.vfio.dma_map(512 * MIB, MIB, self.guest.memory.fd)
+        self.guest.vfio.dma_unmap(512 * MIB, MIB)
+        if len(self.guest.front_end.get_config()) != 64:
+            raise AssertionError("a short configuration")
+
+    def test_random_kills(self):
+        seed = int.from_bytes(os.urandom(4), "little")
+        self.rng = random.Random(seed)
+        print(f"# seed {seed}")
+        threads = [threading.Thread(target=self.guarded, args=(work,))
+                   for work in (self.driver, self.client)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(self.KILLS):
+                time.sleep(self.rng.random() * 0.15)
+                rounds = self.rounds
+                self.agent.hit()
+                deadline = time.monotonic() + PATIENCE
+                while self.rounds < rounds + 4 and not self.problems:
+                    self.assertLess(time.monotonic(), deadline, self.agent.stderr())
+                    time.sleep(0.002)
+        finally:
+            self.done.set()
+            for thread in threads:
+                thread.join(PATIENCE)
+        self.assertEqual(self.problems, [])
+        self.agent.settle()
+        self.assertGreaterEqual(self.agent.kills, self.KILLS)
+        vm = self.agent.ask("stats")["vm"]
+        self.assertEqual(vm["mapped_bytes"], sum(size for _, size in self.agent.mapped()))
+        print(f"# {self.agent.kills} kills, {self.rounds} rounds")
+
+
+class Parts(unittest.TestCase):
+    """Messages and answers of which only a part has gone over."""
+
+    def setUp(self):
+        self.agent = self.enterContext(agent())
+        self.guest = self.enterContext(Guest(self.agent))
+
+    def kill(self):
+        self.agent.hit()
+        self.agent.process.wait(PATIENCE)
+        time.sleep(0.01)    # the supervisor takes over
+        self.agent.settle()
+
+    def test_message_in_pieces(self):
+        """Each piece comes to another process; the descriptor with the first one."""
+        v = self.guest.vfio
+        body = struct.pack("=IIQQQ", 32, 3, 0, 512 * MIB, MIB)
+        data = vfio_user.HEADER.pack(77, vfio_user.DMA_MAP, 16 + len(body), 0, 0) + body
+        for at, end in ((0, 3), (3, 16), (16, 30), (30, len(data))):
+            v.send_raw(data[at:end], [self.guest.memory.fd] if at == 0 else [])
+            self.wait_until_read(v.sock)
+            if end < len(data):
+                self.kill()
+        reply = v.receive()
+        self.assertEqual((reply.id, reply.command, reply.error),
+                         (77, vfio_user.DMA_MAP, 0))
+        with self.assertRaises(vfio_user.RemoteError) as refused:
+            v.dma_map(512 * MIB, MIB, self.guest.memory.fd)
+        self.assertEqual(refused.exception.errno, errno.EEXIST)
+
+    def wait_until_read(self, sock):
+        """Until the other end has taken what was sent."""
+        deadline = time.monotonic() + PATIENCE
+        while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.002)
+
+    def test_descriptor_in_the_middle(self):
+        fe, v = self.guest.front_end, self.guest.vfio
+        event = os.eventfd(0, os.EFD_CLOEXEC)
+        body = struct.pack("=IIIII", 20, SET_TRIGGER, MSIX, 0, 1)
+        data = vfio_user.HEADER.pack(5, vfio_user.DEVICE_SET_IRQS, 16 + len(body), 0, 0) + body
+        v.send_raw(data[:20])
+        self.wait_until_read(v.sock)
+        self.kill()
+        v.send_raw(data[20:24], [event])
+        self.wait_until_read(v.sock)
+        self.kill()
+        v.send_raw(data[24:])
+        self.assertEqual(v.receive().error, 0)
+        self.kill()
+        v.write(BAR1, 0, struct.pack("<I", MSIX << 16))
+        self.assertEqual(os.eventfd_read(event), 1)
+        os.close(event)
+        fe.negotiate()
+
+    def test_answers_nobody_reads(self):
+        """The rest of an answer is sent by the next process, from where it stopped."""
+        v = self.guest.vfio
+        ids = [v.send(vfio_user.REGION_READ, struct.pack("=QII", 0, 6, 262144))
+               for _ in range(6)]
+        rom = b"".join(struct.pack("<I", i) for i in range(0, 262144, 4))
+        for sent in ids:
+            deadline = time.monotonic() + PATIENCE
+            while not select.select([v.sock], [], [], 0.01)[0]:
+                self.assertLess(time.monotonic(), deadline)
+            self.kill()
+            reply = v.receive()
+            self.assertEqual((reply.id, reply.error), (sent, 0))
+            self.assertEqual(reply.body[16:], rom)
+        self.assertFalse(select.select([v.sock], [], [], 0.2)[0])
+
+    def test_settings_survive(self):
+        """Quota, strategy and devices as they were set while it ran."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path = str(self.agent.dir / "more.sock")
+        listener.bind(path)
+        listener.listen()
+        with self.agent.connect(self.agent.control_socket) as control:
+            socket.send_fds(control, [b"device-add null,endpoint=5\n"], [listener.fileno()])
+            self.assertEqual(json.loads(control.recv(4096)), {"endpoint": 5})
+        listener.close()
+        self.agent.ask("quota", "3M")
+        self.agent.ask("strategy", "shared")
+        self.kill()
+        config = self.agent.ask("config")
+        self.assertEqual(config["strategy"], "shared")
+        self.assertEqual(sorted(d["endpoint"] for d in config["devices"]), [1, 5, 9])
+        self.assertEqual(self.agent.ask("quota")["quota"], 3 * MIB)
+        client = vfio_user.Client(self.agent.connect(path))
+        client.version()
+        self.kill()
+        self.assertEqual(client.get_info()[2], 9)
+        client.close()
+        deadline = time.monotonic() + PATIENCE
+        while "error" in str(self.try_remove()):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        self.kill()
+        self.assertEqual(sorted(d["endpoint"] for d in self.agent.ask("config")["devices"]),
+                         [1, 9])
+
+    def try_remove(self):
+        with self.agent.connect(self.agent.control_socket) as control:
+            control.sendall(b"device-remove 5\n")
+            return json.loads(control.recv(4096))
+
+
+class Refused(unittest.TestCase):
+    """A state that cannot be gone on with: said, cleaned up, and no more."""
+
+    def setUp(self):
+        self.agent = self.enterContext(store.KeptAgent(
+            quota="1M", args=("--queues", "2", *COARSE), expect=1))
+        self.guest = self.enterContext(Guest(self.agent))
+        self.guest.ready()
+        self.assertEqual(self.guest.map((100, 3)).status, vu.OK)
+        self.assertEqual(self.guest.map((200, 3)).status, vu.OK)
+        self.agent.kill()
+        self.agent.store.sync()
+        self.iommu = os.dup(self.agent.store.get("pvdma-iommu-")[0])
+        self.addCleanup(os.close, self.iommu)
+        self.state = self.agent.store.get("pvdma-state")[0]
+
+    def refused(self, words):
+        """The next process ends, has unmapped all, and said why."""
+        self.agent.resume(wait=False)
+        self.assertEqual(self.agent.wait(PATIENCE), 1, self.agent.stderr())
+        self.assertIn(words, self.agent.stderr())
+        self.assertNotIn("Sanitizer", self.agent.stderr())
+        self.agent.store.sync()
+        self.assertEqual(self.agent.store.names(), [])
+        data = os.pread(self.iommu, os.fstat(self.iommu).st_size, 0)
+        self.assertEqual([size for _, size, _ in struct.iter_unpack("<QQQ", data) if size], [])
+        self.assertTrue(self.guest.vfio.disconnected())
+        self.assertEqual(self.agent.store.ready, 1)
+
+    def test_not_whole(self):
+        os.pwrite(self.state, bytes(8), 0)
+        self.refused("it is not whole")
+
+    def test_other_version(self):
+        os.pwrite(self.state, struct.pack("<Q", 1 << 20), 8)
+        self.refused("another version")
+
+    def test_other_size(self):
+        os.ftruncate(self.state, 4096)
+        self.refused("another size")
+
+    def extents(self):
+        """The offsets of both extents in the state."""
+        found, at = [], 0
+        size = os.fstat(self.state).st_size
+        while at < size:
+            try:
+                at = os.lseek(self.state, at, os.SEEK_DATA)
+            except OSError:
+                break
+            end = os.lseek(self.state, at, os.SEEK_HOLE)
+            data = os.pread(self.state, end - at, at)
+            for i in range(0, len(data) - 63, 8):
+                # key, children and priority, mark; charge and count
+                key, mark, charge, count = struct.unpack_from("<Q12xIQI", data, i)
+                if key in (100, 200) and (mark, charge, count) == (2, 3 * GRANULE, 3):
+                    found.append(at + i)
+            at = end
+        self.assertEqual(len(found), 2)
+        return found
+
+    def test_extents_overlap(self):
+        os.pwrite(self.state, struct.pack("<Q", 101), self.extents()[1])
+        self.refused("extents overlap")
+
+    def test_charge(self):
+        os.pwrite(self.state, struct.pack("<Q", GRANULE), self.extents()[0] + 24)
+        self.refused("charged other than it is long")
+
+    def test_mark(self):
+        os.pwrite(self.state, struct.pack("<I", 9), self.extents()[0] + 20)
+        self.refused("a slot is nothing")
+
+    def test_beyond(self):
+        os.pwrite(self.state, struct.pack("<Q", (1 << 64) - 2), self.extents()[0])
+        self.refused("beyond all addresses")
+
+    def lose(self, prefix):
+        kept = self.agent.store
+        for name, fd in kept.fds:
+            if name.startswith(prefix):
+                os.close(fd)
+                kept.fds.remove((name, fd))
+                return
+        self.fail(prefix)
+
+    def test_memory_missing(self):
+        self.lose("pvdma-memory-")
+        self.refused("has not kept pvdma-memory-")
+
+    def test_connection_missing(self):
+        self.lose("pvdma-client-")
+        self.refused("has not kept pvdma-client-")
+
+    def test_listener_missing(self):
+        self.lose("pvdma-listen-")
+        self.refused("has not kept pvdma-listen-")
+
+    def test_device_missing(self):
+        self.lose("pvdma-null-")
+        self.refused("has not kept pvdma-null-")
