@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "iommu/iommu.h"
 #include "iommu/null.h"
@@ -192,6 +193,15 @@ static void reset_devices(struct keeper *keeper)
 				 strerror(errno));
 }
 
+/* Whoever is connected, or wants to be, hears of it before the store lets go. */
+static void shut_down(struct keeper *keeper, enum keeper_kind kind)
+{
+	int fd;
+
+	for (size_t i = 0; (fd = keeper_find(keeper, kind, i)) >= 0; i++)
+		(void)shutdown(fd, SHUT_RDWR);
+}
+
 /* Takes @iommu. */
 static void unmap(struct iommu *iommu)
 {
@@ -224,5 +234,7 @@ void kept_clean_up(struct keeper *keeper)
 		(void)null_iommu_keep(iommu, fd);
 		unmap(iommu);
 	}
+	shut_down(keeper, KEEPER_LISTEN);
+	shut_down(keeper, KEEPER_CLIENT);
 	keeper_clear(keeper);
 }

@@ -15,6 +15,7 @@
 
 #include "config.h"
 #include "device/device.h"
+#include "device/vfio_irq.h"
 #include "lib/keeper.h"
 #include "lib/socket.h"
 #include "state.h"
@@ -32,6 +33,7 @@ struct kept_device {
 	uint64_t group;
 	uint64_t device;
 	struct null_device_kept null;
+	struct vfio_irqs_kept irqs;
 	struct kept_socket socket;
 	uint32_t endpoint;
 	uint32_t used; /* by one store */

@@ -71,8 +71,16 @@ static int open_device(struct agent *agent, struct agent_device *dev)
 		(void)fcntl(config->device_fd, F_SETFD, FD_CLOEXEC);
 	r = vfio_device_new(config->bdf, config->group_fd, config->device_fd,
 			    agent->iommu, tag, config->endpoint, &dev->device);
-	if (r == 0 && !agent->resuming)
+	if (r < 0)
+		return r;
+	if (!agent->resuming)
 		keep_device(agent, dev);
+	/* (On failure its descriptors are its own already.) */
+	r = vfio_device_keep(dev->device, agent->keeper, &dev->kept->irqs);
+	if (r < 0) {
+		dev->own->device_fd = -EBADF;
+		dev->own->group_fd = -EBADF;
+	}
 	return r;
 }
 
@@ -179,6 +187,10 @@ static void forget_device(struct agent *agent, struct kept_device *kept)
 	struct kept_device was = *kept;
 
 	durable_store(&kept->used, 0u);
+	for (size_t i = 0; i < VFIO_IRQS_KEPT; i++) {
+		keeper_drop(agent->keeper, was.irqs.msi.ids[i]);
+		keeper_drop(agent->keeper, was.irqs.msix.ids[i]);
+	}
 	crash_point("device-forgotten");
 	keeper_drop(agent->keeper, was.group);
 	keeper_drop(agent->keeper, was.device);

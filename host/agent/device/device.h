@@ -17,6 +17,7 @@
 
 struct device;
 struct iommu;
+struct keeper;
 
 /*
  * Opens the vfio device @bdf ("0000:01:00.0"): finds its group, adds the group
@@ -35,8 +36,6 @@ int vfio_device_new(const char *bdf, int group_fd, int device_fd,
  * under the ids in @kept; if there are any already, it is the device of the process
  * before, which went on as a real one does.
  */
-struct keeper;
-
 struct null_device_kept {
 	uint64_t bar0;
 	uint64_t state;
@@ -44,6 +43,15 @@ struct null_device_kept {
 
 int null_device_new(uint32_t vm_tag, uint32_t endpoint, struct keeper *keeper,
 		    struct null_device_kept *kept, struct device **ret);
+
+/*
+ * Keeps what a vfio device still needs of its eventfds (device/vfio_irq.h), and has
+ * again what is kept of the process before. 0 or -EBADF, logged.
+ */
+struct vfio_irqs_kept;
+
+int vfio_device_keep(struct device *dev, struct keeper *keeper,
+		     struct vfio_irqs_kept *kept);
 
 /* The descriptors of a vfio device, borrowed; -EBADF for those it has not. */
 void vfio_device_fds(const struct device *dev, int *ret_group, int *ret_device);

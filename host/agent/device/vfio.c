@@ -309,3 +309,11 @@ void vfio_device_fds(const struct device *dev, int *ret_group, int *ret_device)
 	*ret_group = vfio->group_fd;
 	*ret_device = vfio->device_fd;
 }
+
+int vfio_device_keep(struct device *dev, struct keeper *keeper,
+		     struct vfio_irqs_kept *kept)
+{
+	if (dev->ops != &vfio_ops)
+		return 0;
+	return vfio_irqs_keep(&vfio_device(dev)->irqs, keeper, kept);
+}

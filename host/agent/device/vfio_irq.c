@@ -26,6 +26,8 @@
 #include <sys/ioctl.h>
 
 #include "lib/cleanup.h"
+#include "lib/durable.h"
+#include "lib/keeper.h"
 #include "lib/macros.h"
 
 static struct vfio_irq_set_state *state_of(struct vfio_irqs *irqs,
@@ -52,10 +54,55 @@ int vfio_irqs_add(struct vfio_irqs *irqs, const struct vfio_irq_info *info)
 	return 0;
 }
 
+/* Notes vectors [start, start + count) as they are now, and how many there are. */
+static void note(struct vfio_irq_set_state *state, uint32_t start,
+		 uint32_t count)
+{
+	struct vfio_irq_kept *kept = state->kept;
+
+	if (!kept)
+		return;
+	for (uint32_t i = start; i < start + count && i < VFIO_IRQS_KEPT; i++) {
+		uint64_t old = kept->ids[i];
+
+		durable_store(&kept->ids[i],
+			      keeper_put(state->keeper, KEEPER_EVENT,
+					 state->fds[i]));
+		keeper_drop(state->keeper, old);
+	}
+	durable_store(&kept->enabled, state->enabled);
+}
+
+/* Has what one kind had in the process before. */
+static int take_up(struct vfio_irq_set_state *state, struct keeper *keeper,
+		   struct vfio_irq_kept *kept)
+{
+	if (!state->fds)
+		return 0;
+	state->keeper = keeper;
+	state->kept = kept;
+	for (uint32_t i = 0; i < state->count && i < VFIO_IRQS_KEPT; i++) {
+		state->fds[i] = keeper_claim(keeper, kept->ids[i]);
+		if (state->fds[i] < 0 && kept->ids[i] != 0)
+			return -EBADF;
+	}
+	state->enabled = min(kept->enabled, state->count);
+	return 0;
+}
+
+int vfio_irqs_keep(struct vfio_irqs *irqs, struct keeper *keeper,
+		   struct vfio_irqs_kept *kept)
+{
+	int r = take_up(&irqs->msi, keeper, &kept->msi);
+
+	return r < 0 ? r : take_up(&irqs->msix, keeper, &kept->msix);
+}
+
 static void forget(struct vfio_irq_set_state *state)
 {
 	close_fds(state->fds, state->count);
 	state->enabled = 0;
+	note(state, 0, state->count);
 }
 
 void vfio_irqs_done(struct vfio_irqs *irqs)
@@ -149,11 +196,13 @@ static int grow(struct vfio_irq_set_state *state, int device_fd,
 
 	swap_fds(state->fds + set->start, fds, set->count);
 	r = disable(device_fd, set->index);
-	if (r == 0)
+	/* (Before a kill they may have been switched off already.) */
+	if (r == 0 || r == -EINVAL)
 		r = enable(device_fd, set->index, state->fds,
 			   set->start + set->count);
 	if (r == 0) {
 		state->enabled = set->start + set->count;
+		note(state, set->start, set->count);
 		return 0;
 	}
 	swap_fds(state->fds + set->start, fds, set->count);
@@ -181,6 +230,7 @@ static int set_eventfds(struct vfio_irq_set_state *state, int device_fd,
 		if (r == 0) {
 			swap_fds(state->fds + set->start, fds, set->count);
 			state->enabled = max(state->enabled, end);
+			note(state, set->start, set->count);
 		}
 	}
 	close_fds(fds, set->count);

@@ -8,11 +8,30 @@
 #include <linux/vfio.h>
 #include <stdint.h>
 
+struct keeper;
+
+/* Vectors whose eventfds outlive the process; of those beyond nothing is known. */
+#define VFIO_IRQS_KEPT 256
+
+/* What outlives it; ids are the keeper's. Zero: nothing is set up. */
+struct vfio_irq_kept {
+	uint32_t enabled;
+	uint32_t reserved;
+	uint64_t ids[VFIO_IRQS_KEPT];
+};
+
+struct vfio_irqs_kept {
+	struct vfio_irq_kept msi;
+	struct vfio_irq_kept msix;
+};
+
 /* What one kind of interrupt has, where the kernel cannot add to it. */
 struct vfio_irq_set_state {
 	int *fds; /* dups of the eventfds, -EBADF: none; NULL: not needed */
 	uint32_t count;	  /* of vectors that the device has */
 	uint32_t enabled; /* vectors that the kernel has set up */
+	struct keeper *keeper;
+	struct vfio_irq_kept *kept; /* NULL: nothing is kept */
 };
 
 /* All zero is one without interrupts. */
@@ -23,6 +42,12 @@ struct vfio_irqs {
 
 /* Tells of a kind of interrupt, once. 0 or -ENOMEM. */
 int vfio_irqs_add(struct vfio_irqs *irqs, const struct vfio_irq_info *info);
+/*
+ * Keeps what was added before in @kept; and goes on with what is there from the
+ * process before. 0, or -EBADF where a descriptor is missing, logged.
+ */
+int vfio_irqs_keep(struct vfio_irqs *irqs, struct keeper *keeper,
+		   struct vfio_irqs_kept *kept);
 void vfio_irqs_done(struct vfio_irqs *irqs);
 
 /*
