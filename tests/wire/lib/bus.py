@@ -34,6 +34,7 @@ import dbus.service
 from gi.repository import GLib
 
 from lib.agent import Agent
+from lib.store import place_fds
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("PVDMA_BUILD", ROOT / "build")) / "asan/bin"
@@ -77,14 +78,6 @@ def wait_for(condition, what, timeout=TIMEOUT):
         if time.monotonic() > end:
             raise AssertionError(f"waited {timeout} s for {what}")
         time.sleep(0.02)
-
-
-def place_fds(fds):
-    """In a child: descriptors from 3 on, as a service manager has them."""
-    high = [os.dup2(os.dup(fd), 1000 + i, inheritable=True) for i, fd in enumerate(fds)]
-    for i, fd in enumerate(high):
-        os.dup2(fd, 3 + i, inheritable=True)
-    os.closerange(3 + len(fds), 3000)
 
 
 class Unit:

@@ -25,6 +25,14 @@ CRASH_BINARY = os.environ.get("PVDMA_CRASH_AGENT", str(ROOT / "build/crash/bin/p
 FDS_MAX = 4096
 
 
+def place_fds(fds):
+    """In a child: descriptors from 3 on, as a service manager has them."""
+    high = [os.dup2(os.dup(fd), 1000 + i, inheritable=True) for i, fd in enumerate(fds)]
+    for i, fd in enumerate(high):
+        os.dup2(fd, 3 + i, inheritable=True)
+    os.closerange(3 + len(fds), 3000)
+
+
 class FdStore:
     """The descriptors, by name; and how often the agent said that it is ready."""
 
@@ -137,13 +145,6 @@ class KeptAgent(Agent):
         self.store.close()
         super().cleanup()
 
-    def _place(self, fds):
-        """In the child: descriptors from 3 on, as a service manager has them."""
-        high = [os.dup2(os.dup(fd), 1000 + i, inheritable=True) for i, fd in enumerate(fds)]
-        for i, fd in enumerate(high):
-            os.dup2(fd, 3 + i, inheritable=True)
-        os.closerange(3 + len(fds), 3000)
-
     def start(self, wait=True):
         self.starts += 1
         self.store.sync()
@@ -160,7 +161,7 @@ class KeptAgent(Agent):
             self.process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
                 ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *self.command],
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=env,
-                close_fds=False, preexec_fn=lambda: self._place([fd for _, fd in stored]))
+                close_fds=False, preexec_fn=lambda: place_fds([fd for _, fd in stored]))
         if wait and not self.store.wait_ready(self.starts, self.process):
             status = self.process.poll()
             raise AgentError(f"the agent is not ready ({status}):\n{self.stderr()}")
