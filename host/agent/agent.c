@@ -481,12 +481,19 @@ static int resume(struct agent *agent)
 		r = vhost_resume(agent->vhost);
 	if (r < 0)
 		return r;
-	devices_go_on(agent);
 	agent->kept->resumed++;
 	keeper_sweep(agent->keeper);
+	return 0;
+}
+
+/* What waits is done. From here on it is guests and peers who are listened to. */
+static void go_on(struct agent *agent)
+{
+	if (agent->vhost)
+		vhost_go_on(agent->vhost);
+	devices_go_on(agent);
 	agent->resuming = false;
 	log_notice("resumed where the process before was killed");
-	return 0;
 }
 
 static int open_all(struct agent *agent, int state_fd)
@@ -542,6 +549,8 @@ int agent_new(const struct agent_config *config, struct keeper *keeper,
 		agent_free(agent);
 		return r;
 	}
+	if (agent->resuming)
+		go_on(agent);
 	durable_store(&agent->kept->complete, 1u);
 	*ret = agent;
 	return 0;

@@ -82,6 +82,7 @@ void kept_write_config(struct kept_root *root,
 		.iommu = config->iommu,
 		.poll_us = config->poll_us,
 		.log_level = config->log_level,
+		.sandbox = config->sandbox,
 	};
 	kept->vm.policy = NULL;
 	(void)snprintf(kept->name, sizeof(kept->name), "%s", config->name);
@@ -102,6 +103,7 @@ static int read_config(const struct kept_root *root,
 	const struct kept_config *kept = &root->config;
 
 	if (kept->iommu > CONFIG_IOMMU_NULL ||
+	    kept->sandbox > CONFIG_SANDBOX_KILL ||
 	    !is_text(kept->name, sizeof(kept->name)) ||
 	    !is_text(kept->policy, sizeof(kept->policy)) ||
 	    !is_text(kept->handover, sizeof(kept->handover))) {
@@ -122,6 +124,7 @@ static int read_config(const struct kept_root *root,
 	config->null_bytes = kept->null_bytes;
 	config->poll_us = kept->poll_us;
 	config->log_level = kept->log_level;
+	config->sandbox = (enum config_sandbox)kept->sandbox;
 	return 0;
 }
 

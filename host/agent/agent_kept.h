@@ -48,6 +48,8 @@ struct kept_config {
 	uint32_t iommu; /* enum config_iommu */
 	uint32_t poll_us;
 	int32_t log_level;
+	uint32_t sandbox; /* enum config_sandbox */
+	uint32_t reserved;
 	char name[68];
 	char policy[16];
 	char handover[108]; /* empty: started by hand */

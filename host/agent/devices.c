@@ -77,7 +77,7 @@ static int open_device(struct agent *agent, struct agent_device *dev)
 		keep_device(agent, dev);
 	/* (On failure its descriptors are its own already.) */
 	r = vfio_device_keep(dev->device, agent->keeper, &dev->kept->irqs);
-	if (r < 0) {
+	if (r < 0 && dev->own) {
 		dev->own->device_fd = -EBADF;
 		dev->own->group_fd = -EBADF;
 	}

@@ -70,6 +70,8 @@ static const int calls[] = {
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(sendto),
 	SCMP_SYS(sendmsg),
+	SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvmmsg),
 	SCMP_SYS(shutdown),
 	/* waiting */
 	SCMP_SYS(epoll_create1),

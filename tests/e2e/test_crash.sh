@@ -93,7 +93,7 @@ driver_again() {
 	g crash "drive $NVME; work $NVME 8M" 600
 	kill_agent
 	g crash "undrive $NIC; drive $NIC"
-	g crash "wait_for 30 rmmod pvdma || true; work $NVME 8M" 600
+	g crash "work $NVME 8M; work $NIC 2M" 600
 }
 
 AGENT_PREFIX=(python3 "$E2E_DIR/keeper.py" "$DIR")

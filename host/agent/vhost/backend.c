@@ -548,12 +548,18 @@ int vhost_resume(struct vhost *vhost)
 	if (r < 0)
 		return log_err_errno(
 			r, "vhost-user: the session cannot be resumed");
+	return 0;
+}
+
+void vhost_go_on(struct vhost *vhost)
+{
+	if (vhost->fd < 0)
+		return;
 	for (unsigned int i = 0; i < vhost->num_queues; i++)
 		queue_go_on(&vhost->queues[i]);
 	vhost_config_changed(vhost);
 	/* An answer may wait, or a message be whole already. */
 	(void)on_message(vhost->source, vhost->fd, 0, vhost);
-	return 0;
 }
 
 void vhost_set_poll(struct vhost *vhost, uint64_t ns)

@@ -37,13 +37,15 @@ size_t vhost_state_size(void);
 
 /*
  * The same, with its state in @state, of zeros or of the process before, and its
- * descriptors in @keeper. vhost_resume() goes on with the front-end of then; the VM
- * must have been resumed before. 0 or a negative errno, logged.
+ * descriptors in @keeper. vhost_resume() takes over the front-end of then; the VM must
+ * have been resumed before. vhost_go_on() does what has waited. 0 or a negative errno,
+ * logged.
  */
 int vhost_new_kept(sd_event *event, int listen_fd, struct vm *vm,
 		   uint16_t num_queues, struct keeper *keeper,
 		   struct vhost_state *state, struct vhost **ret);
 int vhost_resume(struct vhost *vhost);
+void vhost_go_on(struct vhost *vhost);
 
 /*
  * How long a queue is looked at after a request, at most, before it waits for a
