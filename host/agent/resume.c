@@ -141,14 +141,16 @@ static int settle_cut(struct vm *vm, struct ledger_extent *e)
 	for (;;) {
 		const struct memory_region *region =
 			memory_find(vm->memory, pos, true);
-		uint64_t from = last + 1, to;
+		uint64_t from, to;
 		int r = 0;
 
-		if (region && region->gpa <= last)
-			from = max(pos, region->gpa);
+		if (!region || region->gpa > last)
+			return iommu_unmap(vm->iommu, pos, last - pos + 1,
+					   NULL);
+		from = max(pos, region->gpa);
 		if (from > pos)
 			r = iommu_unmap(vm->iommu, pos, from - pos, NULL);
-		if (r < 0 || from > last)
+		if (r < 0)
 			return r;
 		to = min(last, memory_region_last(region));
 		r = map_again(vm, e, from, region, to - from + 1);

@@ -17,6 +17,7 @@ import unittest
 
 from lib import store, vfio_user
 from lib import vhost_user as vu
+from lib.agent import ROOT
 from lib.story import BAR1, CONFIG, GRANULE, MSIX, PATIENCE, SET_TRIGGER, agent
 from lib.vhost_user import COARSE, MIB, Guest
 
@@ -27,12 +28,16 @@ class Load(unittest.TestCase):
     KILLS = int(os.environ.get("PVDMA_CRASH_KILLS", "25"))
 
     def setUp(self):
-        self.agent = self.enterContext(agent())
+        self.agent = self.enterContext(self.make())
         self.guest = self.enterContext(Guest(self.agent))
         self.guest.ready()
         self.done = threading.Event()
         self.rounds = 0
         self.problems = []
+
+    @staticmethod
+    def make():
+        return agent()
 
     def guarded(self, work):
         try:
@@ -107,6 +112,18 @@ class Load(unittest.TestCase):
         vm = self.agent.ask("stats")["vm"]
         self.assertEqual(vm["mapped_bytes"], sum(size for _, size in self.agent.mapped()))
         print(f"# {self.agent.kills} kills, {self.rounds} rounds")
+
+
+class LoadInSandbox(Load):
+    """The same with what is installed: a call that its filter does not know ends it."""
+
+    KILLS = 10
+
+    @staticmethod
+    def make():
+        made = agent(args=("--sandbox", "kill"))
+        made.command[0] = os.environ.get("PVDMA_BUILD", str(ROOT / "build")) + "/bin/pvdma-agent"
+        return made
 
 
 class Parts(unittest.TestCase):

@@ -280,9 +280,9 @@ class Story:
         self.note("all words", self.words(0, 1024))
 
 
-def agent(crashes=()):
+def agent(crashes=(), args=()):
     return Supervised(quota="1M", devices=("", "endpoint=9"), crashes=crashes,
-                      args=("--queues", "2", *COARSE))
+                      args=("--queues", "2", *COARSE, *args))
 
 
 def tell(crashes=()):
