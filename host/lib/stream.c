@@ -5,7 +5,9 @@
  * Descriptors come with bytes, and would be lost with the process that read them.
  * So bytes are looked at first (MSG_PEEK, which gives descriptors, too); those are
  * put into the keeper; and then the bytes are read. What was put in for bytes that
- * were not read before a kill is nobody's.
+ * were not read before a kill is nobody's. Looking shows more than belongs to the
+ * bytes: where those end, Linux goes on to the descriptors of what comes next. Only
+ * reading tells; the kernel leaves in msg_controllen whether any came.
  *
  * Owns: nothing. Invariant: the sum of the active cell is right between any two
  * instructions; the cell of the next call is prepared before one store makes it
@@ -112,13 +114,16 @@ void stream_in_forget(struct stream_in *in, struct keeper *keeper)
 
 int stream_in_resume(struct stream_in *in, struct keeper *keeper)
 {
+	const struct stream_cell *last = &in->count.cells[in->count.active & 1];
 	uint64_t done = stream_done(&in->count);
 	uint32_t num = 0;
 
 	stream_in_begin(in, keeper);
 	if (in->num > STREAM_FDS_MAX || in->max > STREAM_FDS_MAX)
 		return -EUCLEAN;
-	while (num < in->num && in->kept[num].at < done) {
+	while (num < in->num && in->kept[num].at < done &&
+	       (in->kept[num].at < last->before ||
+		last->of.msg_hdr.msg_controllen > 0)) {
 		/* One that was not kept was taken, or is refused later. */
 		if (in->kept[num].id != 0) {
 			in->fds[num] = keeper_claim(keeper, in->kept[num].id);
@@ -127,6 +132,8 @@ int stream_in_resume(struct stream_in *in, struct keeper *keeper)
 		}
 		num++;
 	}
+	if (num < in->num)
+		in->lost = 0;
 	in->num = num;
 	return 0;
 }
@@ -194,6 +201,37 @@ static void take_fds(struct stream_in *in, struct msghdr *msg)
 		in->lost = 1;
 }
 
+/* What was looked at belongs to what comes next. */
+static void forget_from(struct stream_in *in, uint32_t first)
+{
+	uint32_t num = in->num;
+
+	durable_store(&in->num, first);
+	for (uint32_t i = first; i < num; i++) {
+		in->fds[i] = close_fd(in->fds[i]);
+		keeper_drop(in->keeper, in->kept[i].id);
+	}
+}
+
+/* They are there already, from having looked. */
+static void close_received(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+	     c = CMSG_NXTHDR(msg, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			close_fd(fd);
+		}
+	}
+}
+
 /* Room for more than a message may have: the kernel drops what has no room. */
 union fd_room {
 	struct cmsghdr align;
@@ -230,19 +268,26 @@ ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size)
 	union fd_room room;
 	struct iovec iov = { .iov_base = to, .iov_len = size };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint32_t before = in->num, lost = in->lost;
+	bool kept = keeper_active(in->keeper);
 	ssize_t n;
 
-	if (keeper_active(in->keeper)) {
+	if (kept) {
 		n = look(fd, in, &iov);
 		if (n <= 0)
 			return n;
 		iov.iov_len = (size_t)n;
-		return stream_receive(fd, &in->count, &msg);
 	}
 	msg.msg_control = &room;
 	msg.msg_controllen = sizeof(room);
 	n = stream_receive(fd, &in->count, &msg);
-	if (n >= 0)
+	if (n < 0 || (kept && msg.msg_controllen == 0)) {
+		forget_from(in, before);
+		in->lost = lost;
+	} else if (kept) {
+		close_received(&msg);
+	} else {
 		take_fds(in, &msg);
+	}
 	return n;
 }

@@ -182,6 +182,28 @@ class Parts(unittest.TestCase):
         os.close(event)
         fe.negotiate()
 
+    def test_messages_in_a_row(self):
+        """Descriptors stay with their message, though a look shows those of the next."""
+        v = self.guest.vfio
+        irqs = struct.pack("=IIIII", 20, SET_TRIGGER, MSIX, 0, 2)
+        read = struct.pack("=QII", 0, CONFIG, 4)
+        events = [os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2)]
+        for i in range(8):
+            sent = []
+            for _ in range(3):
+                sent += [v.send(vfio_user.REGION_READ, read),
+                         v.send(vfio_user.DMA_MAP, struct.pack("=IIQQQ", 32, 3, 0, 512 * MIB, MIB),
+                                [self.guest.memory.fd]),
+                         v.send(vfio_user.DMA_UNMAP, struct.pack("=IIQQ", 24, 0, 512 * MIB, MIB)),
+                         v.send(vfio_user.DEVICE_SET_IRQS, irqs, events)]
+            if i % 2:
+                self.kill()
+            for number in sent:
+                reply = v.receive()
+                self.assertEqual((reply.id, reply.error), (number, 0))
+        for fd in events:
+            os.close(fd)
+
     def test_answers_nobody_reads(self):
         """The rest of an answer is sent by the next process, from where it stopped."""
         v = self.guest.vfio
