@@ -18,6 +18,10 @@ PASSES = [int(n) for n in os.environ.get("PVDMA_CRASH_PASSES", "1,4").split(",")
 CONNECTING = ("keep", "kept")
 
 
+# Killed here, a request is known to have been answered.
+AFTER_ANSWER = ("published", "position")
+
+
 class EveryStep(unittest.TestCase):
     """Kills at all labels. Each has a test of its own: see load_tests()."""
 
@@ -55,6 +59,10 @@ class EveryStep(unittest.TestCase):
                 # It counts as done, and was not (region.c): one write is missing.
                 self.assertEqual(was[0], now[0])
                 continue
+            if was[0] == "requests" and self.label not in AFTER_ANSWER:
+                # One may have been served twice, where nobody could know.
+                self.assertIn(now[1] - was[1], (0, 1))
+                continue
             self.assertEqual(was, now, where)
         self.assertEqual(len(EveryStep.reference), len(told), where)
 
@@ -74,7 +82,8 @@ class TwoKills(unittest.TestCase):
             with self.subTest(first=first, second=second):
                 told, kills, _ = tell([first, second])
                 self.assertEqual(kills, 2)
-                self.assertEqual(reference, told)
+                self.assertEqual([t for t in reference if t[0] != "requests"],
+                                 [t for t in told if t[0] != "requests"])
 
 
 def load_tests(loader, _tests, _pattern):

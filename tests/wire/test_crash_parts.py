@@ -8,6 +8,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import termios
@@ -188,8 +189,11 @@ class Parts(unittest.TestCase):
         irqs = struct.pack("=IIIII", 20, SET_TRIGGER, MSIX, 0, 2)
         read = struct.pack("=QII", 0, CONFIG, 4)
         events = [os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2)]
-        for i in range(8):
+        for i in range(4):
             sent = []
+            # All of them wait before the first is looked at.
+            self.agent.settle()
+            os.kill(self.agent.process.pid, signal.SIGSTOP)
             for _ in range(3):
                 sent += [v.send(vfio_user.REGION_READ, read),
                          v.send(vfio_user.DMA_MAP, struct.pack("=IIQQQ", 32, 3, 0, 512 * MIB, MIB),
@@ -198,6 +202,8 @@ class Parts(unittest.TestCase):
                          v.send(vfio_user.DEVICE_SET_IRQS, irqs, events)]
             if i % 2:
                 self.kill()
+            else:
+                os.kill(self.agent.process.pid, signal.SIGCONT)
             for number in sent:
                 reply = v.receive()
                 self.assertEqual((reply.id, reply.error), (number, 0))
@@ -254,6 +260,18 @@ class Parts(unittest.TestCase):
         with self.agent.connect(self.agent.control_socket) as control:
             control.sendall(b"device-remove 5\n")
             return json.loads(control.recv(4096))
+
+
+class Once(unittest.TestCase):
+    """A request that was served and not answered is served again, and none of it shows."""
+
+    def test_detach(self):
+        for crash in ("served:4", "answered:4", "popped:4"):
+            with self.subTest(crash), agent(crashes=[crash]) as a, Guest(a) as guest:
+                guest.ready()       # three requests
+                self.assertEqual(guest.detach(), vu.OK)
+                self.assertEqual(guest.detach(), vu.STATE)
+                self.assertEqual(a.kills, 1)
 
 
 class Refused(unittest.TestCase):

@@ -186,11 +186,15 @@ class Story:
         self.answer("map two", g.map((200, 4), (210, 1)))
         self.answer("map on queue 1", g.map((220, 1), queue=1))
         self.answer("unmap", g.unmap((200, 2), (220, 1)))
+        self.balanced()
         self.answer("release", g.release((210, 1)))
         # The quota is 16 granules: others go for these.
         self.answer("map with evictions", g.map((300, 12)))
+        self.balanced()
         self.answer("map too much", g.map((400, 20)))
+        self.balanced()
         self.answer("unmap all", g.unmap((300, 12)))
+        self.balanced()
         self.answer("bad range", g.map((1 << 30, 1)))
         self.note("words", self.words(100, 3), self.words(300, 12))
 
@@ -247,6 +251,7 @@ class Story:
         fe.add_mem_reg(extra.gpa, extra.size, extra.user, 0, extra.fd)
         fe.rem_mem_reg(extra.gpa, extra.size, extra.user)
         extra.close()
+        self.balanced()
         self.note("config", fe.get_config()[:12])
         self.note("detach", g.detach())
         self.note("detach again", g.detach())
@@ -263,6 +268,13 @@ class Story:
         self.second = None
         self.answer("map on", g.map((101, 1)))
 
+    def balanced(self):
+        """What is in the books is what the IOMMU maps, to the byte."""
+        vm, mapped = self.agent.ask("stats")["vm"], self.agent.mapped()
+        if vm["mapped_bytes"] != sum(size for _, size in mapped):
+            raise AssertionError(f"{vm['mapped_bytes']} bytes in the books, mapped: {mapped}")
+        return vm, mapped
+
     def end(self):
         """What is, in the end; when the second client's end has been seen."""
         deadline = time.monotonic() + PATIENCE
@@ -270,13 +282,11 @@ class Story:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-        vm = self.agent.ask("stats")["vm"]
-        mapped = self.agent.mapped()
+        vm, mapped = self.balanced()
+        self.note("requests", vm["requests"])
         self.note("endpoints", self.guest.front_end.get_config()[36:40])
         self.note("IOMMU", mapped)
         self.note("books", vm["mapped_bytes"], vm["entries"], vm["quota"], vm["leaves"])
-        if vm["mapped_bytes"] != sum(size for _, size in mapped):
-            raise AssertionError(f"{vm['mapped_bytes']} bytes in the books, mapped: {mapped}")
         self.note("all words", self.words(0, 1024))
 
 
