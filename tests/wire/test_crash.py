@@ -12,7 +12,7 @@ from lib import store
 from lib.story import tell
 
 # Passes of a label at which the agent is killed, as far as the story has so many.
-PASSES = [int(n) for n in os.environ.get("PVDMA_CRASH_PASSES", "1,4").split(",")]
+PASSES = [int(n) for n in os.environ.get("PVDMA_CRASH_PASSES", "1,2,5").split(",")]
 # Where a process is killed between accepting a connection and noting it, the peer
 # is hung up on: the kernel knows no connection that is accepted and nobody's.
 CONNECTING = ("keep", "kept")
