@@ -31,7 +31,6 @@
 #include "lib/crash.h"
 #include "lib/durable.h"
 #include "lib/event.h"
-#include "lib/handover.h"
 #include "lib/log.h"
 #include "price.h"
 #include "sandbox.h"
@@ -452,50 +451,6 @@ static int enter_sandbox(const struct agent *agent)
 #endif
 }
 
-/*
- * All is there but the limit of locked memory, which is the process's: whoever
- * handed the rest over grants it again. Without it what is mapped stays, and what
- * is to be mapped is refused by the kernel.
- */
-static void ask_for_limit(const struct agent *agent)
-{
-	_cleanup_free_ char *text = NULL;
-
-	if (agent->config->handover &&
-	    handover_receive(agent->config->handover, &text) < 0)
-		log_warn(
-			"nothing can be mapped until pvdmad is back and has raised this process's limit of locked memory");
-}
-
-/* Serves on whom the process before served. */
-static int resume(struct agent *agent)
-{
-	int r = devices_resume(agent);
-
-	ask_for_limit(agent);
-	if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
-		(void)memlock_prepare(vm_quota(agent->vm));
-	if (r >= 0)
-		r = vm_resume(agent->vm);
-	if (r >= 0 && agent->vhost)
-		r = vhost_resume(agent->vhost);
-	if (r < 0)
-		return r;
-	agent->kept->resumed++;
-	keeper_sweep(agent->keeper);
-	return 0;
-}
-
-/* What waits is done. From here on it is guests and peers who are listened to. */
-static void go_on(struct agent *agent)
-{
-	if (agent->vhost)
-		vhost_go_on(agent->vhost);
-	devices_go_on(agent);
-	agent->resuming = false;
-	log_notice("resumed where the process before was killed");
-}
-
 static int open_all(struct agent *agent, int state_fd)
 {
 	int r = open_event(agent);
@@ -519,7 +474,7 @@ static int open_all(struct agent *agent, int state_fd)
 	if (r >= 0)
 		r = open_control(agent);
 	if (r >= 0 && agent->resuming)
-		r = resume(agent);
+		r = agent_resume(agent);
 	return r;
 }
 
@@ -550,7 +505,7 @@ int agent_new(const struct agent_config *config, struct keeper *keeper,
 		return r;
 	}
 	if (agent->resuming)
-		go_on(agent);
+		agent_go_on(agent);
 	durable_store(&agent->kept->complete, 1u);
 	*ret = agent;
 	return 0;

@@ -78,6 +78,13 @@ int devices_add(struct agent *agent, const char *spec, int *fds, size_t num_fds,
 /* Resets the device and lets go of it; not while QEMU uses it. Likewise. */
 int devices_remove(struct agent *agent, uint32_t endpoint, const char **why);
 
+/* --- agent_resume.c --- */
+
+/* Takes over what the process before served. 0 or a negative errno, logged. */
+int agent_resume(struct agent *agent);
+/* Serves on, beginning with what waits. */
+void agent_go_on(struct agent *agent);
+
 /* --- agent.c --- */
 
 /* Somebody asks for the cost curve: looks at what that needs for a while. */
