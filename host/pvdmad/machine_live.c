@@ -4,9 +4,10 @@
  *
  * Theory of operation. A change is a command of the agent's control socket. What
  * must be there before the agent acts on it (a limit of locked memory, a device
- * that is bound) is done before, and undone if the agent refuses; what follows
- * from it (the spec and its file, a limit that falls) is done when it has
- * answered.
+ * that is bound, the file from which a restarted service learns of it) is done
+ * before, and undone if the agent refuses; what follows from it (the spec, a
+ * limit that falls) is done when it has answered. So a change that would be
+ * forgotten for want of room on the disk is refused.
  *
  * Owns: changes that are under way.
  *
@@ -99,11 +100,30 @@ static void finish_quota(struct change *change, const char *error,
 			machine->spec.min = change->number;
 			machine->spec.max = change->number;
 		}
-		save(machine);
 		manager_vm_changed(machine, "Quota");
 	}
 	/* Now that the agent keeps it, or as it was. */
+	save(machine);
 	(void)machine_limit(machine, machine->pid, machine->spec.quota);
+}
+
+/* What must be there before the agent is asked. 0 or a negative errno, logged. */
+static int prepare_quota(const struct machine *machine, uint64_t bytes,
+			 bool fixed)
+{
+	struct spec next = machine->spec; /* shares what it points to */
+	int r;
+
+	next.quota = bytes;
+	if (fixed) {
+		next.min = bytes;
+		next.max = bytes;
+	}
+	r = spec_save(&next, machine->state_file);
+	/* The limit must be there before it is used. */
+	if (r == 0 && bytes > machine->spec.quota)
+		r = machine_limit(machine, machine->pid, bytes);
+	return r;
 }
 
 int machine_set_quota(struct machine *machine, uint64_t bytes,
@@ -119,7 +139,7 @@ int machine_set_quota(struct machine *machine, uint64_t bytes,
 		.userdata = userdata,
 	};
 	char command[64];
-	int r = 0;
+	int r;
 
 	if (!change.fixed && (bytes < spec->min || bytes > spec->max)) {
 		log_err("%s: a quota of %" PRIu64
@@ -128,36 +148,45 @@ int machine_set_quota(struct machine *machine, uint64_t bytes,
 			spec->name, bytes, spec->min, spec->max);
 		return -ERANGE;
 	}
-	/* The limit must be there before it is used. */
-	if (bytes > spec->quota)
-		r = machine_limit(machine, machine->pid, bytes);
+	r = prepare_quota(machine, bytes, change.fixed);
+	if (r == 0) {
+		(void)snprintf(command, sizeof(command), "quota %" PRIu64,
+			       bytes);
+		r = begin(&change, command, NULL, 0);
+	}
 	if (r < 0)
-		return r;
-	(void)snprintf(command, sizeof(command), "quota %" PRIu64, bytes);
-	return begin(&change, command, NULL, 0);
+		save(machine);
+	return r;
 }
 
 int machine_set_limits(struct machine *machine, uint64_t min, uint64_t max,
 		       uint32_t weight)
 {
 	struct spec *spec = &machine->spec;
-	uint64_t bytes;
+	struct spec next = *spec; /* shares what it points to */
+	int r;
 
 	if (min > max || weight < 1 || weight > SPEC_WEIGHT_MAX) {
 		log_err("%s: expected min <= max and a weight of 1 to %d",
 			spec->name, SPEC_WEIGHT_MAX);
 		return -EINVAL;
 	}
+	next.min = min;
+	next.max = max;
+	next.weight = weight;
+	next.quota = min(max(spec->quota, min), max);
+	r = spec_save(&next, machine->state_file);
+	if (r < 0)
+		return r;
 	spec->min = min;
 	spec->max = max;
 	spec->weight = weight;
 	manager_vm_changed(machine, "Min");
 	manager_vm_changed(machine, "Max");
 	manager_vm_changed(machine, "Weight");
-	bytes = spec->quota < min ? min : spec->quota > max ? max : spec->quota;
-	if (bytes != spec->quota && machine->state == MACHINE_RUNNING)
-		(void)machine_set_quota(machine, bytes, NULL, NULL);
-	return spec_save(spec, machine->state_file);
+	if (next.quota != spec->quota && machine->state == MACHINE_RUNNING)
+		(void)machine_set_quota(machine, next.quota, NULL, NULL);
+	return 0;
 }
 
 /* --- strategy --- */
@@ -287,7 +316,11 @@ static int take_device(struct machine *machine, const char *address)
 		(void)spec_remove_device(spec, i);
 		return r;
 	}
-	save(machine);
+	r = spec_save(spec, machine->state_file);
+	if (r < 0) {
+		(void)spec_remove_device(spec, i);
+		return r;
+	}
 	r = assign_take_one(machine->service, spec, i);
 	if (r == 0)
 		r = machine_open_device(machine, i);
