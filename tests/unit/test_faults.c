@@ -30,11 +30,16 @@
 #define ALWAYS	  100000u /* times: more than a life has calls */
 #define STEPS_MAX 64
 
-/* A piece of memory that goes and comes back, in granules. */
+/* Granules: of all memory, and of a piece of it that goes and comes back. */
+#define GRANULES   2304u
 #define PLUG_FIRST 1024u
 #define PLUG_COUNT 1024u
+#define QUOTA_MOST 64u
 
 static struct guest g;
+static uint8_t shift;
+/* Bytes of the first granule of that piece that are not of it, but stay. */
+static uint64_t cut;
 
 struct life {
 	unsigned int n; /* steps done */
@@ -85,9 +90,11 @@ static void map_two(struct life *life, uint64_t first, uint32_t count)
 	note(life, guest_ranges(&g, VIRTIO_PVDMA_T_MAP, ranges, 2));
 }
 
-static void quota(struct life *life, uint64_t bytes)
+static void quota(struct life *life, uint64_t granules)
 {
-	note(life, vm_set_quota(g.vm, bytes) == 0 ? OK : IOERR);
+	int r = vm_set_quota(g.vm, granules << g.shift);
+
+	note(life, r == 0 ? OK : IOERR);
 	guest_work(&g);
 	guest_check(&g, true);
 }
@@ -95,12 +102,12 @@ static void quota(struct life *life, uint64_t bytes)
 /* Memory that a device may still reach is not given back: it is tried again. */
 static void unplug(struct life *life)
 {
-	uint64_t at = (uint64_t)PLUG_FIRST << g.shift;
-	uint64_t size = (uint64_t)PLUG_COUNT << g.shift;
+	uint64_t at = ((uint64_t)PLUG_FIRST << g.shift) + cut;
+	uint64_t size = ((uint64_t)PLUG_COUNT << g.shift) - cut;
 	int r = vm_memory_remove(g.vm, &g, at, size);
 
 	note(life, r == 0 ? OK : IOERR);
-	for (uint64_t i = PLUG_FIRST; r == 0 && i < PLUG_FIRST + PLUG_COUNT;
+	for (uint64_t i = PLUG_FIRST + 1; r == 0 && i < PLUG_FIRST + PLUG_COUNT;
 	     i++)
 		assert_false(guest_in_iommu(&g, i));
 	if (r == 0)
@@ -119,7 +126,7 @@ static void reset(struct life *life)
 	note(life, guest_init(&g));
 }
 
-/* From INIT on; nothing is mapped before. The quota is 64 granules. */
+/* From INIT on; nothing is mapped before. */
 static void live(struct life *life)
 {
 	struct vm_stats before = guest_stats(&g), after;
@@ -138,10 +145,10 @@ static void live(struct life *life)
 	note(life, guest_unmap(&g, 500, 12));
 	note(life, guest_prefetch(&g, 300, 4));
 	guest_work(&g);
-	quota(life, KB(4) * 16);
+	quota(life, 16);
 	map(life, 600, 4);
 	map(life, 700, 40); /* beyond the quota */
-	quota(life, KB(4) * 64);
+	quota(life, QUOTA_MOST);
 	map(life, PLUG_FIRST + 1000, 24);
 	guest_drop(&g, 3);
 	unplug(life);
@@ -161,15 +168,19 @@ typedef void (*inject_fn)(struct iommu *iommu, unsigned int after, int error,
 
 static void begin(void)
 {
+	uint64_t size = (uint64_t)GRANULES << shift;
+	uint64_t from = ((uint64_t)PLUG_FIRST << shift) + cut;
+	uint64_t to = (uint64_t)(PLUG_FIRST + PLUG_COUNT) << shift;
+
 	guest_start(&g, &(struct guest_options){
-				.size = MB(9),
-				.quota = KB(4) * 64,
-				.shift = 12,
+				.size = size,
+				.quota = (uint64_t)QUOTA_MOST << shift,
+				.shift = shift,
 				.no_memory = true,
 			});
-	assert_int_equal(guest_plug(&g, &g, 0, MB(4), GUEST_RW), 0);
-	assert_int_equal(guest_plug(&g, &g, MB(4), MB(4), GUEST_RW), 0);
-	assert_int_equal(guest_plug(&g, &g, MB(8), MB(1), GUEST_RW), 0);
+	assert_int_equal(guest_plug(&g, &g, 0, from, GUEST_RW), 0);
+	assert_int_equal(guest_plug(&g, &g, from, to - from, GUEST_RW), 0);
+	assert_int_equal(guest_plug(&g, &g, to, size - to, GUEST_RW), 0);
 	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
 	vm_set_features(g.vm, vm_features(g.vm));
 	vm_queues_start(g.vm);
@@ -235,6 +246,23 @@ static void try_all(inject_fn inject, bool unmaps, const int *errors, size_t n)
 	assert_true(calls >= 8 && seen >= calls);
 }
 
+/* A border of memory within a granule of 16 KiB: it takes two mappings. */
+static int setup_cut(void **state)
+{
+	(void)state;
+	shift = 14;
+	cut = KB(4);
+	return 0;
+}
+
+static int setup_whole(void **state)
+{
+	(void)state;
+	shift = 12;
+	cut = 0;
+	return 0;
+}
+
 static void test_map_faults(void **state)
 {
 	static const int errors[] = { -ENOMEM, -ENOSPC, -EFAULT,
@@ -255,8 +283,10 @@ static void test_unmap_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_map_faults),
-		cmocka_unit_test(test_unmap_faults),
+		cmocka_unit_test_setup(test_map_faults, setup_whole),
+		cmocka_unit_test_setup(test_unmap_faults, setup_whole),
+		cmocka_unit_test_setup(test_map_faults, setup_cut),
+		cmocka_unit_test_setup(test_unmap_faults, setup_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
