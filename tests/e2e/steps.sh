@@ -133,6 +133,36 @@ dma_api() {
 	same "the state of $2" "$(g "$1" "endpoint_state $2")" detached
 }
 
+# io_begin GUEST BDF SIZE [FILE], io_end GUEST: verified work on a disk that was filled, from the
+# one to the other; always with the same memory, that of FILE, if one is named.
+io_begin() {
+	g "$1" "rm -f /tmp/stop /tmp/io; disk=\$(disk_of $2)
+		${4:+export PVDMA_WORK_MEMORY=$4}
+		(until [ -e /tmp/stop ]; do disk_work \$disk $3 64K 1 || break; done > /tmp/io 2>&1
+		[ -e /tmp/stop ] && echo ended well >> /tmp/io || echo ended badly >> /tmp/io) &"
+}
+
+io_end() {
+	g "$1" "touch /tmp/stop; wait_for 600 grep -q ended /tmp/io
+		grep '^error=' /tmp/io || tail -n 1 /tmp/io" 700 > "$E2E_RUN/io"
+	same "the work on the disk of $1" "$(< "$E2E_RUN/io")" "ended well"
+}
+
+# io_rounds GUEST: that are done.
+io_rounds() {
+	g "$1" 'grep -c ^disk_verified=true /tmp/io || true'
+}
+
+io_past() {
+	(($(io_rounds "$1") > $2))
+}
+
+# io_goes_on GUEST: two rounds more, of which one began after this was called.
+io_goes_on() {
+	eventually 120 "rounds of I/O" io_past "$1" $(($(io_rounds "$1") + 1))
+	g "$1" '! grep ended /tmp/io'
+}
+
 settled() {
 	(($(stat_of "$1" vm.over_quota_bytes) == 0))
 }

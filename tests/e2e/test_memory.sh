@@ -16,17 +16,15 @@ BASE=$((4 << 30))
 # what is plugged is onlined so that it can be given up again
 HOTPLUG=(--qemu-arg "-m slots=4,maxmem=4G" --append memhp_default_state=online_movable)
 
-# io_begin, io_end: verified work on one part of the disk from the one to the other.
-io_begin() {
-	g memory "rm -f /tmp/stop; disk=\$(disk_of $NVME); disk_fill \$disk 16M
-		(until [ -e /tmp/stop ]; do disk_work \$disk 16M 64K 1 || break; done > /tmp/io 2>&1
-		[ -e /tmp/stop ] && echo ended well >> /tmp/io || echo ended badly >> /tmp/io) &"
+# busy, at_rest: verified work on one part of the disk from the one to the other.
+busy() {
+	g memory "disk_fill \$(disk_of $NVME) 16M"
+	io_begin memory "$NVME" 16M
 }
 
-io_end() {
-	g memory "touch /tmp/stop; wait_for 300 grep -q ended /tmp/io
-		grep '^error=' /tmp/io || tail -n 1 /tmp/io" 400 > "$E2E_RUN/io"
-	same "the work on the disk" "$(< "$E2E_RUN/io")" "ended well"
+at_rest() {
+	g memory '! grep ended /tmp/io'
+	io_end memory
 }
 
 # The disk's DMA goes to memory above BASE; $E2E_RUN/high gets one of its addresses. That page
@@ -63,11 +61,10 @@ plugged_busy() {
 
 	messages=$(stat_of a vhost.messages)
 	leaves=$(g memory 'counter leaves')
-	io_begin
+	busy
 	plug_memory memory $PLUG
 	expect "messages of vhost-user's" "$(stat_of a vhost.messages) > $messages"
-	g memory '! grep ended /tmp/io'
-	io_end
+	at_rest
 	used_above
 	expect "new leaves" "$(g memory 'counter leaves') > $leaves"
 	edu_at_high
@@ -82,10 +79,9 @@ unplugged_busy() {
 
 	unmaps=$(stat_of a 'devices[0].vfio_user.dma_unmaps')
 	messages=$(stat_of a vhost.messages)
-	io_begin
+	busy
 	unplug_memory memory
-	g memory '! grep ended /tmp/io'
-	io_end
+	at_rest
 	expect "DMA_UNMAPs" "$(stat_of a 'devices[0].vfio_user.dma_unmaps') > $unmaps"
 	expect "messages of vhost-user's" "$(stat_of a vhost.messages) > $messages"
 	edu_at_high
@@ -116,18 +112,16 @@ pieces() {
 
 	before=$(stat_of a 'devices[0].vfio_user.dma_maps')
 	g memory 'load virtio_mem'
-	io_begin
+	busy
 	resize 192
-	g memory '! grep ended /tmp/io'
-	io_end
+	at_rest
 	expect "DMA_MAPs" "$(stat_of a 'devices[0].vfio_user.dma_maps') - $before >= 90"
 	used_above
-	io_begin
+	busy
 	resize 64
 	resize 128
 	resize 0
-	g memory '! grep ended /tmp/io'
-	io_end
+	at_rest
 	edu_at_high
 	expect "faults of edu in memory that is gone" "$FAULTS > 0"
 	eventually 30 "books that the kernel agrees with" settled_books

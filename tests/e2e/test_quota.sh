@@ -41,25 +41,12 @@ lowered() {
 	g quota "disk_work \$(disk_of $NVME) $SET 64K 1" 400
 }
 
-# io_begin GUEST, io_end GUEST: verified work on the disk from the one to the other.
-io_begin() {
-	g "$1" "rm -f /tmp/stop; disk=\$(disk_of $NVME)
-		(until [ -e /tmp/stop ]; do disk_work \$disk $SET 64K 1 || break; done > /tmp/io 2>&1
-		[ -e /tmp/stop ] && echo ended well >> /tmp/io || echo ended badly >> /tmp/io) &"
-}
-
-io_end() {
-	g "$1" "touch /tmp/stop; wait_for 300 grep -q ended /tmp/io
-		grep '^error=' /tmp/io || tail -n 1 /tmp/io" 400 > "$E2E_RUN/io"
-	same "the work on the disk" "$(< "$E2E_RUN/io")" "ended well"
-}
-
 # Up and down under I/O whose data is verified: after each lowering the kernel pins no
 # more than the quota, and what is granted again is used again (DEV-QUOTA-1).
 moving() {
 	local low
 
-	io_begin quota
+	io_begin quota "$NVME" $SET
 	for low in 16 8 12 8; do
 		agent_query a quota ${low}M
 		within a $((low << 20))
