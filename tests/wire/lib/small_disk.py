@@ -12,16 +12,24 @@ the rest of its life (and all that it starts). Takes root, or user namespaces.
 import ctypes
 import errno
 import os
-import subprocess
 import unittest
 from pathlib import Path
 
 CLONE_NEWNS = 0x20000
 CLONE_NEWUSER = 0x10000000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 2
 SIZE = 256 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _entered = False  # pylint: disable=invalid-name
+
+
+def _call(what, function, *args):
+    """Of libc itself: a program would lose the rights that a user namespace gives."""
+    if function(*args) < 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
 def _enter():
@@ -29,14 +37,15 @@ def _enter():
     if _entered:
         return
     uid, gid = os.geteuid(), os.getegid()
-    if _libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0)) < 0:
-        raise unittest.SkipTest("no mount namespace of our own: "
-                                + os.strerror(ctypes.get_errno()))
+    try:
+        _call("unshare", _libc.unshare, CLONE_NEWNS | (CLONE_NEWUSER if uid else 0))
+    except OSError as error:
+        raise unittest.SkipTest(f"no mount namespace of our own: {error}") from None
     if uid:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    _call("mount", _libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
     _entered = True
 
 
@@ -49,12 +58,12 @@ class SmallDisk:
 
     def __enter__(self):
         _enter()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,size={SIZE}", "none", str(self.path)],
-                       check=True)
+        _call("mount", _libc.mount, b"none", bytes(self.path), b"tmpfs", 0,
+              f"mode=755,size={SIZE}".encode())
         return self
 
     def __exit__(self, *_):
-        subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+        _call("umount", _libc.umount2, bytes(self.path), MNT_DETACH)
 
     def fill(self):
         """Not one more byte finds room."""
