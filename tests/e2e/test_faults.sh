@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# faults: what goes wrong around a VM at work (docs/reliability.md): the agent is stopped
+# for a minute, and the wall clock jumps. The disk moves verified data all the while.
+#
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/steps.sh
+. "$E2E_DIR/steps.sh"
+
+NVME=$(guest_bdf 0) L1_NVME=$(bed_bdf nvme)
+QUOTA=$((64 << 20))
+SET=16M
+STOPPED_SECONDS=60
+
+# With the same memory in each round, so that all of it is mapped after the first.
+busy() {
+	g faults "disk_fill \$(disk_of $NVME) $SET"
+	io_begin faults "$NVME" $SET /tmp/buffers
+	io_goes_on faults
+}
+
+works_again() {
+	g faults "disk=\$(disk_of $NVME); disk_fill \$disk $SET; disk_work \$disk $SET 64K 1"
+	expect "bytes pinned" "0 < $(pinned_bytes) && $(pinned_bytes) <= $QUOTA"
+}
+
+# What is mapped needs no agent: not a minute, nor longer.
+agent_stopped() {
+	local rounds
+
+	busy
+	kill -STOP "$(agent_pid a)"
+	sleep $STOPPED_SECONDS
+	rounds=$(io_rounds faults)
+	io_goes_on faults
+	expect "rounds of I/O" "$(io_rounds faults) > $rounds"
+	kill -CONT "$(agent_pid a)"
+	io_end faults
+	works_again
+	same "requests given up" "$(g faults 'counter timeouts')" 0
+}
+
+# clock_by SECONDS: the host's wall clock jumps. Bash counts its SECONDS by it, so that nothing
+# that waits by them runs before it has jumped back.
+clock_by() {
+	python3 -c "import time; time.clock_settime(time.CLOCK_REALTIME, time.time() + $1)"
+}
+
+# comes_in_time SECONDS COMMAND...: whatever the wall clock says.
+comes_in_time() {
+	local tries
+
+	for ((tries = $1 * E2E_PATIENCE; tries > 0; tries--)); do
+		! "${@:2}" || return 0
+		sleep 1
+	done
+	return 1
+}
+
+told_of_deadline() {
+	(($(grep -c 'they stay until it gives them up' "$(agent_log a)") > $1))
+}
+
+# The wall clock is nothing to the agent: its deadlines come when they should.
+clock_jumps() {
+	local years=$((10 * 365 * 24 * 3600)) jump told
+
+	busy
+	for jump in $years -$years; do
+		told=$(grep -c 'they stay until it gives them up' "$(agent_log a)" || true)
+		agent_query a quota 64K 2s
+		clock_by "$jump"
+		comes_in_time 30 told_of_deadline "$told"
+		agent_query a quota $QUOTA
+		clock_by $((-jump))
+	done
+	io_goes_on faults
+	io_end faults
+	same "requests given up" "$(g faults 'counter timeouts')" 0
+}
+
+start() {
+	load_pvdma faults 1
+	moves_data faults "$NVME" $SET
+}
+
+agent_start a "$L1_NVME" -- --quota $QUOTA
+vm_start faults a --mem 512M
+step start start
+step agent-stopped agent_stopped
+step clock-jumps clock_jumps
