@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pvdma-work: moves data that can be verified, on a disk or over TCP
+ * pvdma-work: moves data that can be verified, on a disk, over TCP, or in memory
  *
  * One static program for the guest, the host and the machine that emulates
  * them, so that all agree on what the data must be. It prints its results as
@@ -85,6 +85,7 @@ static const struct verb {
 	{ "get", 3, net_get, "get HOST PORT BYTES" },
 	{ "put", 3, net_put, "put HOST PORT BYTES" },
 	{ "linear", 1, net_linear, "linear INTERFACE" },
+	{ "memory", 2, memory_run, "memory SIZE FILE" },
 	{ "pins", 2, pins_watch, "pins INTERVAL-MS FILE" },
 };
 

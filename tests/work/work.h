@@ -28,6 +28,7 @@ int net_get(int argc, char **argv);
 int net_put(int argc, char **argv);
 int net_serve(int argc, char **argv);
 int net_linear(int argc, char **argv);
+int memory_run(int argc, char **argv);
 int pins_watch(int argc, char **argv);
 
 #endif

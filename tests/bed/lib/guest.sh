@@ -544,3 +544,12 @@ guest_kill() {
 		bed_pause
 	done
 }
+
+# guest_ended NAME: its QEMU has died by itself, as a test wants it.
+guest_ended() {
+	local dir
+
+	dir=$(guest_dir "$1") || return
+	[[ -e $dir/status ]] || { echo "bed: the QEMU of $1 runs" >&2; return 1; }
+	: > "$dir/killed"
+}
