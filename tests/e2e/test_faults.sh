@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # faults: what goes wrong around a VM at work (docs/reliability.md): the agent is stopped
-# for a minute, and the wall clock jumps. The disk moves verified data all the while.
+# for a minute, clocks jump, the device is reset, the guest panics, QEMU is killed. The
+# disk moves verified data all the while.
 #
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -81,6 +82,70 @@ clock_jumps() {
 	same "requests given up" "$(g faults 'counter timeouts')" 0
 }
 
+# The function is reset under its driver, and so is the controller; I/O waits, and goes on.
+device_reset() {
+	local failures
+
+	failures=$(g faults "counter failures $NVME")
+	busy
+	g faults "echo 1 > \$PCI/devices/$NVME/reset"
+	io_goes_on faults
+	g faults "echo 1 > \$(ls -d \$PCI/devices/$NVME/nvme/nvme*)/reset_controller"
+	io_goes_on faults
+	io_end faults
+	works_again
+	same "failures" "$(g faults "counter failures $NVME")" "$failures"
+}
+
+rebooted() {
+	(($(guest_boots faults) > $1))
+}
+
+mapped_nothing() {
+	(($(stat_of "$1" vm.mapped_bytes) == 0))
+}
+
+nothing_pinned() {
+	(($(pinned_bytes) == 0))
+}
+
+# A kernel that panics leaves its device at work. It keeps to the quota, and the reset ends it.
+panicked() {
+	local boots
+
+	boots=$(guest_boots faults)
+	bed_allow guest 'Kernel panic - not syncing: sysrq triggered crash' 'the test wants it'
+	busy
+	g faults '(sleep 1; echo c > /proc/sysrq-trigger) < /dev/null > /dev/null 2>&1 &'
+	eventually 30 "the panic" grep -q 'Kernel panic' "$(guest_dir faults)/serial.log"
+	expect "bytes pinned" "0 < $(pinned_bytes) && $(pinned_bytes) <= $QUOTA"
+	qmp faults system_reset
+	eventually 60 "nothing mapped" mapped_nothing a
+	eventually 60 "nothing pinned" nothing_pinned
+	eventually 150 "the new kernel" rebooted "$boots"
+	guest_stop faults
+	agent_stop a
+}
+
+# QEMU dies at work: nothing stays pinned, and the agent serves the next one.
+qemu_killed() {
+	agent_start k "$L1_NVME" -- --quota $QUOTA
+	vm_start faults k --mem 512M
+	load_pvdma faults 1
+	g faults "drive $NVME"
+	busy
+	expect "bytes pinned" "$(pinned_bytes) > 0"
+	guest_kill faults
+	eventually 60 "nothing pinned" nothing_pinned
+	same "bytes mapped" "$(stat_of k vm.mapped_bytes)" 0
+	guest_stop faults
+	vm_start faults k --mem 512M
+	load_pvdma faults 1
+	moves_data faults "$NVME" $SET
+	guest_stop faults
+	agent_stop k
+}
+
 start() {
 	load_pvdma faults 1
 	moves_data faults "$NVME" $SET
@@ -91,3 +156,6 @@ vm_start faults a --mem 512M
 step start start
 step agent-stopped agent_stopped
 step clock-jumps clock_jumps
+step device-reset no_faults "resets" "$L1_NVME" device_reset
+step panic panicked
+step qemu-killed qemu_killed
