@@ -143,13 +143,21 @@ watch() {
 }
 
 # Prometheus asks systemd's socket, and is told what pvdmactl says, by nobody's process.
+# scrape_from ADDRESS: what Prometheus gets; of what fails, the journal of the instance.
+scrape_from() {
+	if ! python3 "$E2E_DIR/scrape.py" scrape "$1" 9754 'pvdma-metrics@*.service'; then
+		journalctl --sync
+		journalctl --boot --unit 'pvdma-metrics@*' --output cat >&2
+		return 1
+	fi
+}
+
 scrape() {
 	local address
 
 	systemctl start pvdma-metrics.socket
 	for address in 127.0.0.1 ::1; do
-		python3 "$E2E_DIR/scrape.py" scrape $address 9754 'pvdma-metrics@*.service' \
-			> "$E2E_RUN/scraped"
+		scrape_from $address > "$E2E_RUN/scraped"
 		same "the families at $address" "$(grep '^# TYPE' "$E2E_RUN/scraped" | sort | md5sum)" \
 			"$(grep '^# TYPE' "$E2E_RUN/metrics" | sort | md5sum)"
 		contains "the metrics at $address" "$E2E_RUN/scraped" "^pvdma_vm_quota_bytes.*vm=\"op\".* $QUOTA\$"

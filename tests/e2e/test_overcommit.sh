@@ -48,7 +48,8 @@ swapped() {
 swap_on() {
 	modprobe zram
 	echo lz4 > /sys/block/zram0/comp_algorithm
-	echo "$HOST" > /sys/block/zram0/disksize
+	# What is not guests' memory, QEMUs' own for one, is much on so small a host.
+	echo $((2 * HOST)) > /sys/block/zram0/disksize
 	mkswap /dev/zram0
 	swapon -p 100 /dev/zram0
 	sysctl vm.page-cluster=0
