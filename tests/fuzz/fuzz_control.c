@@ -93,7 +93,8 @@ static void start_agent(void)
 	(void)snprintf(text, sizeof(text), "%d", fd);
 	set("control-fd", text);
 	fuzz_must(config_finish(&s.config) == 0, "the configuration");
-	fuzz_must(agent_new(&s.config, NULL, -EBADF, &s.agent) == 0, "no agent");
+	fuzz_must(agent_new(&s.config, NULL, -EBADF, &s.agent) == 0,
+		  "no agent");
 }
 
 static void run(void)
