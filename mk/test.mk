@@ -126,7 +126,7 @@ fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
 BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
 MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
 	$(foreach k,$(MODULE_KERNELS),'$(BED) module --guest-kernel $(k)'))
-E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=3600 $(E2E))
+E2E_GROUP = $(if $(E2E),--group e2e:live:verdicts:timeout=4500 $(E2E))
 # The Debian packages that "make deb" made, or e2e.
 DEB_GROUPS = --group packages:timeout=300 tests/packages/lintian \
 	$(if $(BED),--group dkms:timeout=900 $(foreach k,$(MODULE_KERNELS),'tests/packages/dkms $(k)') \
@@ -150,7 +150,7 @@ check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 # The build is a make of its own, because the machine may lack the compiler
 # until the set-up has run.
 .PHONY: check
-check: ## everything: installs what it needs, then all tests (about 30 minutes)
+check: ## everything: installs what it needs, then all tests (about an hour)
 	$(Q)scripts/setup check deb $(if $(CHECK_LINT),lint)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
