@@ -396,7 +396,7 @@ static void on_stopped(void *userdata, const char *error)
 	struct machine *machine = userdata;
 
 	if (error &&
-	    units_is_active(machine->service->units, machine->unit) > 0) {
+	    units_is_running(machine->service->units, machine->unit) > 0) {
 		machine_done_fn done = machine->done;
 
 		machine->done = NULL;
@@ -517,8 +517,10 @@ int machine_resume(struct service *service, const char *name, const char *path)
 		return r < 0 ? r : -ENOMEM;
 	list_add(machine);
 	machine->announced = true;
-	r = units_is_active(service->units, machine->unit);
-	if (r > 0 && connect_agent(machine) == 0) {
+	r = units_is_running(service->units, machine->unit);
+	if (r > 0) {
+		/* One that is on its way back is tried again (machine_link()). */
+		(void)connect_agent(machine);
 		machine->state = MACHINE_RUNNING;
 		(void)units_get_state(service->units, machine->unit, on_pid,
 				      machine);

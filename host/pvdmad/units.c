@@ -315,7 +315,7 @@ int units_get_state(struct units *units, const char *unit, units_state_fn fn,
 	return r < 0 ? r : 0;
 }
 
-int units_is_active(struct units *units, const char *unit)
+int units_is_running(struct units *units, const char *unit)
 {
 	_cleanup_free_ char *path = units_path(unit), *active = NULL;
 	int r;
@@ -327,7 +327,8 @@ int units_is_active(struct units *units, const char *unit)
 				       &active);
 	if (r < 0)
 		return r;
-	return strcmp(active, "active") == 0;
+	return strcmp(active, "active") == 0 ||
+	       strcmp(active, "activating") == 0;
 }
 
 static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)

@@ -53,8 +53,11 @@ void units_reset_failed(struct units *units, const char *unit);
 int units_get_state(struct units *units, const char *unit, units_state_fn fn,
 		    void *userdata);
 
-/* The same, waiting for the answer: 1 active, 0 not, or a negative errno. */
-int units_is_active(struct units *units, const char *unit);
+/*
+ * Does it run, or is it on its way (back)? Waits for the answer: 1 or 0, or a
+ * negative errno.
+ */
+int units_is_running(struct units *units, const char *unit);
 
 /* Asks whose process @pid is. @fn is called only if 0 was returned. */
 int units_of_pid(struct units *units, pid_t pid, units_name_fn fn,

@@ -182,6 +182,24 @@ class Life(Case):
             self.assertEqual(list((host.runtime / "vm").iterdir()), [])
             self.assertEqual(host.systemd.units["pvdma-agent@vm1.service"].store, [])
 
+    def test_agent_on_its_way_back(self):
+        """A service that starts meanwhile takes it for what it is: a VM that runs."""
+        with Host() as host:
+            host.systemd.keeps = True
+            host.start_vm("vm1", quota="16M")
+            unit = host.systemd.units["pvdma-agent@vm1.service"]
+            host.stop()
+            host.systemd.waits = True
+            os.kill(host.pid("vm1"), signal.SIGKILL)
+            wait_for(lambda: unit.active == "activating", "its end")
+            host.start()
+            self.assertEqual(host.vm_get("vm1", "State"), "running")
+            host.systemd.waits = False
+            wait_for(lambda: unit.active == "active", "the next agent")
+            self.assertEqual(json.loads(host.vm("vm1").Query("ping"))["pid"], host.pid("vm1"))
+            self.assertEqual(host.vm_get("vm1", "State"), "running")
+            host.manager().StopVM("vm1")
+
     def test_two_services(self):
         with Host() as host:
             second = subprocess.run(

@@ -106,6 +106,7 @@ class Systemd(dbus.service.FallbackObject):
         self.units = {}
         self.jobs = 0
         self.keeps = False  # descriptors, and starts again what was killed
+        self.waits = False  # before it does the latter
         self.command = [str(BUILD / "pvdma-agent"), f"--handover={handover}"]
         GLib.timeout_add(20, self._poll)
 
@@ -238,6 +239,8 @@ class Systemd(dbus.service.FallbackObject):
 
     def _poll(self):
         for unit in list(self.units.values()):
+            if unit.process is None and unit.active == "activating" and not self.waits:
+                self._spawn(unit)
             if unit.process is None:
                 continue
             status = unit.process.poll()
@@ -245,9 +248,9 @@ class Systemd(dbus.service.FallbackObject):
             if status is None:
                 continue
             if self.keeps and status < 0 and unit.active == "active":
+                unit.process = None
                 self._set(unit, "failed")
                 self._set(unit, "activating")
-                self._spawn(unit)
                 continue
             wanted = unit.active == "deactivating"
             starting = unit.active == "activating"
