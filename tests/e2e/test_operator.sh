@@ -75,11 +75,15 @@ start_domain() {
 	pvdmactl list --json | jq -e '.vms[] | select(.name == "op")'
 }
 
+main_pid() {
+	systemctl show --property MainPID --value "$UNIT"
+}
+
 # The kernel's own limit for the agent is the quota, and it is nobody in particular.
 agent_is_caged() {
 	local pid
 
-	pid=$(systemctl show --property MainPID --value "$UNIT")
+	pid=$(main_pid)
 	same "the agent's limit" "$(awk '/^Max locked memory/ { print $4 }' "/proc/$pid/limits")" "$1"
 	same "the agent's capabilities" "$(awk '/^CapEff:/ { print $2 }' "/proc/$pid/status")" \
 		0000000000000000
@@ -133,6 +137,49 @@ quota() {
 
 pinned_at_most() {
 	(($(pinned_bytes) <= $1))
+}
+
+# another_agent PID: the unit serves again, by another process.
+another_agent() {
+	[[ $(systemctl is-active "$UNIT") == active && $(main_pid) != "$1" ]]
+}
+
+# kill_agent: at once, by force; systemd's store has what the next one goes on with.
+kill_agent() {
+	local pid
+
+	pid=$(main_pid)
+	kill -KILL "$pid"
+	eventually 30 "the next agent" another_agent "$pid"
+}
+
+books_agree() {
+	(($(pinned_bytes) == $(pvdmactl show op --json | jq .stats.vm.mapped_bytes)))
+}
+
+# Under I/O that keeps asking, for it works on more than the quota, again and again.
+killed() {
+	local nvme quota=$((24 << 20)) i
+
+	nvme=$(in_guest 0x010802)
+	pvdmactl quota op $quota
+	g op "disk_fill \$(disk_of $nvme) 32M" 300
+	eventually 30 "pins follow" pinned_at_most $quota
+	pins_begin
+	io_begin op "$nvme" 32M
+	for ((i = 0; i < 5; i++)); do
+		kill_agent
+		io_goes_on op
+	done
+	io_end op
+	expect "bytes pinned" "$(pins_peak) <= $quota"
+	same "restarts" "$(systemctl show --property NRestarts --value "$UNIT")" 5
+	same "the VM's state" "$(pvdmactl show op --json | jq -r .state)" running
+	agent_is_caged $quota
+	same "failures" "$(g op "counter failures $nvme")" 0
+	eventually 30 "the books and the kernel's agree" books_agree
+	pvdmactl quota op 64M
+	agent_is_caged $QUOTA
 }
 
 watch() {
@@ -240,19 +287,23 @@ newer() {
 restarts() {
 	local pid
 
-	pid=$(systemctl show --property MainPID --value "$UNIT")
+	pid=$(main_pid)
 	newer "$E2E_BIN"/pvdma-host_*.deb
 	apt-get -q install -y "$E2E_RUN/newer.deb"
 	[[ $(dpkg-query -W -f '${Version}' pvdma-host) == *+1 ]] || fail "it is not the newer version"
-	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
+	same "the agent" "$(main_pid)" "$pid"
 	systemctl restart pvdmad.service
 	pvdmactl show op
 	systemctl restart libvirtd.service
 	virt domstate op
 	g op "work $(in_guest 0x010802) 8M" 600
-	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
+	same "the agent" "$(main_pid)" "$pid"
 	pvdmactl quota op 32M
 	pvdmactl quota op 64M
+	# the agent of the newer package takes over
+	kill_agent
+	g op "work $(in_guest 0x010802) 8M" 600
+	agent_is_caged $QUOTA
 }
 
 stop_domain() {
@@ -336,6 +387,7 @@ step start start_domain
 step works works
 step live live
 step quota quota
+step killed killed
 step watch watch
 step scrape scrape
 step textfile textfile
