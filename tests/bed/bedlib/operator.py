@@ -75,15 +75,6 @@ def _users(tree: Path) -> None:
     (tree / "etc/tmpfiles.d/operator.conf").write_text(TMPFILES)
 
 
-def _names(tree: Path) -> None:
-    """What libnss-systemd's postinst does: dynamic users have names."""
-    nsswitch = tree / "etc/nsswitch.conf"
-    text = nsswitch.read_text()
-    for database in ("passwd", "group", "shadow"):
-        text = text.replace(f"{database}: files\n", f"{database}: files systemd\n")
-    nsswitch.write_text(text)
-
-
 def _links(tree: Path) -> None:
     """The links that update-alternatives makes."""
     for name in ("iptables", "ip6tables", "ebtables"):
@@ -121,7 +112,6 @@ def root() -> Path:
         roots.finish(tree)
         roots.finish_systemd(tree)
         _links(tree)
-        _names(tree)
         _users(tree)
         _units(tree)
         _profiles(tree)
