@@ -179,8 +179,9 @@ static void keep_fd(struct stream_in *in, int fd)
 	durable_store(&in->num, i + 1);
 }
 
-/* Each descriptor that came is in @in, or closed. */
-static void take_fds(struct stream_in *in, struct msghdr *msg)
+/* Gives each descriptor that came along to @fn, which owns it then. */
+static void each_fd(struct msghdr *msg, struct stream_in *in,
+		    void (*fn)(struct stream_in *in, int fd))
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
 	     c = CMSG_NXTHDR(msg, c)) {
@@ -193,9 +194,15 @@ static void take_fds(struct stream_in *in, struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			keep_fd(in, fd);
+			fn(in, fd);
 		}
 	}
+}
+
+/* Each descriptor that came is in @in, or closed. */
+static void take_fds(struct stream_in *in, struct msghdr *msg)
+{
+	each_fd(msg, in, keep_fd);
 	/* The kernel closed those that did not fit into the buffer. */
 	if (msg->msg_flags & MSG_CTRUNC)
 		in->lost = 1;
@@ -213,23 +220,11 @@ static void forget_from(struct stream_in *in, uint32_t first)
 	}
 }
 
-/* They are there already, from having looked. */
-static void close_received(struct msghdr *msg)
+/* It is there already, from having looked. */
+static void drop_fd(struct stream_in *in, int fd)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
-	     c = CMSG_NXTHDR(msg, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			close_fd(fd);
-		}
-	}
+	(void)in;
+	close_fd(fd);
 }
 
 /* Room for more than a message may have: the kernel drops what has no room. */
@@ -285,7 +280,7 @@ ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size)
 		forget_from(in, before);
 		in->lost = lost;
 	} else if (kept) {
-		close_received(&msg);
+		each_fd(&msg, in, drop_fd);
 	} else {
 		take_fds(in, &msg);
 	}
