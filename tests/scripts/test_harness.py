@@ -148,6 +148,15 @@ class Harness(Case):
         log = (self.folder / "logs/g/loud.log").read_text(encoding="utf-8")
         self.assertEqual(len(log.splitlines()), 100)
 
+    def test_failures_are_repeated_at_the_end(self):
+        result = self.run_args(
+            "--stage", "--group", "a", self.script("bad", "echo 'FAIL one: oh no'; exit 1"),
+            "--stage", "--group", "b", self.script("loud", "seq 100; exit 0"),
+            self.script("worse", "exit 2"))
+        self.assertEqual(result.stdout.splitlines()[-3:],
+                         ["FAIL a/one: oh no", "FAIL b/worse: ended with status 2",
+                          "1 passed, 2 failed, 0 skipped"])
+
     def test_stages_run_one_after_the_other(self):
         mark = self.folder / "mark"
         first = self.script("first", f"sleep 0.5; touch {mark}")
