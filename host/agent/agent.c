@@ -235,7 +235,9 @@ static int open_type1(struct agent *agent)
 			return -EBADF;
 		}
 	}
-	(void)memlock_prepare(agent->config->vm.quota);
+	/* Else pvdmad is asked for it first (agent_resume()). */
+	if (!agent->resuming)
+		(void)memlock_prepare(agent->config->vm.quota);
 	if (fd < 0)
 		fd = open(VFIO_CONTAINER, O_RDWR | O_CLOEXEC);
 	else if (!agent->resuming && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)

@@ -150,6 +150,7 @@ static int allow_parts(scmp_filter_ctx filter)
 		{ SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0) },
 		{ SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self, 0) },
 		{ SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self, 0) },
+		{ SCMP_SYS(kcmp), SCMP_A0(SCMP_CMP_EQ, self, 0) },
 		{ SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0, 0) },
 	};
 	int r = 0;

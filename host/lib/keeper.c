@@ -8,8 +8,14 @@
  * for. The store does not look at what the descriptors do (FDPOLL=0): a socket
  * whose peer has hung up stays until it is taken out.
  *
- * Owns: the descriptors that came with the start, until keeper_sweep().
- * Invariant: an id is put in at most once.
+ * The store has each open file once: one that is put in again, under whatever name,
+ * is forgotten by systemd without a word. The same file comes in a message and
+ * becomes guest memory or an interrupt, or comes in message after message. So a
+ * file has one id, that of the first time, and as many references as were put in
+ * or claimed. To know a file again takes a descriptor of it (kcmp(2)).
+ *
+ * Owns: a descriptor of each file that is kept. Invariant: a file has one entry, and
+ * an entry one file; what is in the store is in the entries, but for the state.
  *
  * Locks: none; one thread. In a request's way: not.
  */
@@ -18,11 +24,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/crash.h"
@@ -33,37 +42,30 @@
 #define KIND_SHIFT   56
 #define NUMBER_MASK  ((UINT64_C(1) << KIND_SHIFT) - 1)
 
-struct kept {
-	char *name;
+struct entry {
+	uint64_t id;   /* 0: of another kind of program */
+	char *foreign; /* and its name then */
 	int fd;
-	bool claimed;
-};
-
-/* A file that is shared; known by what it is and how it was opened. */
-struct shared {
-	uint64_t id;
 	dev_t dev;
 	ino_t ino;
-	int mode;
 	unsigned int refs;
+	bool found; /* by its kind: has no references to count */
 };
 
 struct keeper {
 	bool active;
-	struct shared *shared;
-	size_t num_shared;
+	size_t most; /* that the store takes */
 	uint64_t *counter;
-	struct kept *kept; /* of the process before */
+	struct entry *entries;
 	size_t num;
 };
 
 static const char *const kind_names[KEEPER_KINDS] = {
 	[KEEPER_CONTAINER] = "container", [KEEPER_GROUP] = "group",
 	[KEEPER_DEVICE] = "device",	  [KEEPER_LISTEN] = "listen",
-	[KEEPER_CLIENT] = "client",	  [KEEPER_CHANNEL] = "channel",
-	[KEEPER_MEMORY] = "memory",	  [KEEPER_EVENT] = "event",
-	[KEEPER_MESSAGE] = "message",	  [KEEPER_IOMMU] = "iommu",
-	[KEEPER_NULL] = "null",
+	[KEEPER_CLIENT] = "client",	  [KEEPER_MEMORY] = "memory",
+	[KEEPER_EVENT] = "event",	  [KEEPER_MESSAGE] = "message",
+	[KEEPER_IOMMU] = "iommu",	  [KEEPER_NULL] = "null",
 };
 
 static void name_of(uint64_t id, char name[static NAME_MAX_LEN])
@@ -75,63 +77,109 @@ static void name_of(uint64_t id, char name[static NAME_MAX_LEN])
 		       id & NUMBER_MASK);
 }
 
-/* Is there a store? The manager says how many it takes, since systemd 254. */
-static bool has_store(void)
+/* The id of that name, or 0. */
+static uint64_t id_of(const char *name)
+{
+	char prefix[NAME_MAX_LEN];
+	uint64_t number;
+
+	for (uint64_t kind = 0; kind < KEEPER_KINDS; kind++) {
+		(void)snprintf(prefix, sizeof(prefix), "pvdma-%s-",
+			       kind_names[kind]);
+		if (strncmp(name, prefix, strlen(prefix)) == 0 &&
+		    parse_uint(name + strlen(prefix), 1, NUMBER_MASK,
+			       &number) == 0)
+			return kind << KIND_SHIFT | number;
+	}
+	return 0;
+}
+
+/* How many the store takes, which the manager says since systemd 254; 0: none. */
+static size_t store_size(void)
 {
 	const char *most = getenv("FDSTORE");
 	uint64_t n;
 
-	return getenv("NOTIFY_SOCKET") && most &&
-	       parse_uint(most, 1, INT32_MAX, &n) == 0;
+	if (!getenv("NOTIFY_SOCKET") || !most ||
+	    parse_uint(most, 1, INT32_MAX, &n) < 0)
+		return 0;
+	return (size_t)n;
+}
+
+/* What tells files apart, as far as fstat(2) can. */
+static int describe(int fd, struct entry *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	e->dev = st.st_dev;
+	e->ino = st.st_ino;
+	return 0;
+}
+
+/* Has @fd and @name, if that is not of ours. 0 or a negative errno. */
+static int inherit(struct keeper *keeper, int fd, char *name)
+{
+	struct entry *e = &keeper->entries[keeper->num++];
+
+	*e = (struct entry){ .id = id_of(name), .fd = fd };
+	if (e->id == 0)
+		e->foreign = name;
+	else
+		free(name);
+	return describe(fd, e);
 }
 
 int keeper_new(struct keeper **ret)
 {
 	struct keeper *keeper = calloc(1, sizeof(*keeper));
 	char **names = NULL;
-	int n;
+	int n, r = 0;
 
 	if (!keeper)
 		return log_err_errno(ENOMEM, "cannot start");
-	keeper->active = has_store();
+	keeper->most = store_size();
+	keeper->active = keeper->most > 0;
 	n = sd_listen_fds_with_names(true, &names);
 	if (n < 0) {
 		free(keeper);
 		return log_err_errno(n, "cannot take over descriptors");
 	}
-	keeper->kept = n > 0 ? calloc((size_t)n, sizeof(*keeper->kept)) : NULL;
-	if (n > 0 && !keeper->kept) {
+	keeper->entries = calloc((size_t)n + 1, sizeof(*keeper->entries));
+	if (!keeper->entries) {
 		free(keeper);
 		return log_err_errno(ENOMEM, "cannot start");
 	}
-	keeper->num = (size_t)n;
-	for (int i = 0; i < n; i++)
-		keeper->kept[i] = (struct kept){
-			.name = names[i],
-			.fd = SD_LISTEN_FDS_START + i,
-		};
+	for (int i = 0; i < n; i++) {
+		int failed = inherit(keeper, SD_LISTEN_FDS_START + i, names[i]);
+
+		r = r < 0 ? r : failed;
+	}
 	free(names);
+	if (r < 0) {
+		keeper_free(keeper);
+		return log_err_errno(r, "cannot take over descriptors");
+	}
 	*ret = keeper;
 	return 0;
 }
 
-static void forget_kept(struct keeper *keeper)
+/* Closes; the store has it as before. The last entry takes its place. */
+static void forget(struct keeper *keeper, struct entry *e)
 {
-	for (size_t i = 0; i < keeper->num; i++) {
-		close_fd(keeper->kept[i].fd);
-		free(keeper->kept[i].name);
-	}
-	free(keeper->kept);
-	keeper->kept = NULL;
-	keeper->num = 0;
+	close_fd(e->fd);
+	free(e->foreign);
+	*e = keeper->entries[--keeper->num];
 }
 
 void keeper_free(struct keeper *keeper)
 {
 	if (!keeper)
 		return;
-	forget_kept(keeper);
-	free(keeper->shared);
+	while (keeper->num > 0)
+		forget(keeper, &keeper->entries[keeper->num - 1]);
+	free(keeper->entries);
 	free(keeper);
 }
 
@@ -160,22 +208,59 @@ static void drop(const char *name)
 	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
-static struct kept *find(struct keeper *keeper, const char *name)
+/* Out of the store, and of the entries. */
+static void take_out(struct keeper *keeper, struct entry *e)
 {
-	for (size_t i = 0; keeper && i < keeper->num; i++)
-		if (strcmp(keeper->kept[i].name, name) == 0)
-			return &keeper->kept[i];
+	char name[NAME_MAX_LEN];
+
+	if (e->id != 0)
+		name_of(e->id, name);
+	drop(e->id != 0 ? name : e->foreign);
+	forget(keeper, e);
+}
+
+static struct entry *find(struct keeper *keeper, uint64_t id)
+{
+	for (size_t i = 0; keeper && id != 0 && i < keeper->num; i++)
+		if (keeper->entries[i].id == id)
+			return &keeper->entries[i];
+	return NULL;
+}
+
+/* Are both the same open file? As systemd decides, where there is kcmp(2). */
+static bool same_file(int a, int b)
+{
+	pid_t self = getpid();
+
+	return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) == 0;
+}
+
+static struct entry *find_file(struct keeper *keeper, int fd,
+			       const struct entry *like)
+{
+	for (size_t i = 0; i < keeper->num; i++) {
+		struct entry *e = &keeper->entries[i];
+
+		if (e->id != 0 && e->dev == like->dev && e->ino == like->ino &&
+		    same_file(e->fd, fd))
+			return e;
+	}
 	return NULL;
 }
 
 int keeper_take_state(struct keeper *keeper)
 {
-	struct kept *kept = find(keeper, KEEPER_STATE);
+	for (size_t i = 0; keeper && i < keeper->num; i++) {
+		struct entry *e = &keeper->entries[i];
+		int fd;
 
-	if (!kept)
-		return -EBADF;
-	kept->claimed = true;
-	return steal_fd(&kept->fd);
+		if (!e->foreign || strcmp(e->foreign, KEEPER_STATE) != 0)
+			continue;
+		fd = steal_fd(&e->fd);
+		forget(keeper, e);
+		return fd;
+	}
+	return -EBADF;
 }
 
 int keeper_put_state(struct keeper *keeper, int fd)
@@ -189,189 +274,123 @@ void keeper_count_in(struct keeper *keeper, uint64_t *counter)
 		keeper->counter = counter;
 }
 
+/* An entry for @fd as @like says, in the store. NULL: there is none, logged. */
+static struct entry *put_in(struct keeper *keeper, int fd,
+			    const struct entry *like)
+{
+	struct entry *list, *e;
+	char name[NAME_MAX_LEN];
+
+	name_of(like->id, name);
+	/* One is for the state. What has no room there is dropped silently. */
+	if (keeper->num + 1 >= keeper->most) {
+		log_ratelimited(
+			LOG_ERR,
+			"the service manager's store is full (%zu): after a crash the VM cannot go on; raise FileDescriptorStoreMax=",
+			keeper->most);
+		return NULL;
+	}
+	list = reallocarray(keeper->entries, keeper->num + 1, sizeof(*list));
+	if (!list)
+		return NULL;
+	keeper->entries = list;
+	e = &list[keeper->num];
+	*e = *like;
+	e->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (e->fd < 0) {
+		(void)log_err_errno(errno, "cannot keep %s", name);
+		return NULL;
+	}
+	if (put(name, fd) < 0) {
+		e->fd = close_fd(e->fd);
+		return NULL;
+	}
+	keeper->num++;
+	return e;
+}
+
 uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd)
 {
-	char name[NAME_MAX_LEN];
-	uint64_t id;
+	struct entry like = { 0 }, *e;
 
-	if (!keeper_active(keeper) || fd < 0)
+	if (!keeper_active(keeper) || fd < 0 || describe(fd, &like) < 0)
 		return 0;
-	id = (uint64_t)kind << KIND_SHIFT | (++*keeper->counter & NUMBER_MASK);
-	name_of(id, name);
-	crash_point("keep");
-	if (put(name, fd) < 0)
+	e = find_file(keeper, fd, &like);
+	if (!e) {
+		like.id = (uint64_t)kind << KIND_SHIFT |
+			  (++*keeper->counter & NUMBER_MASK);
+		crash_point("keep");
+		e = put_in(keeper, fd, &like);
+		crash_point("kept");
+	}
+	if (!e)
 		return 0;
-	crash_point("kept");
-	return id;
+	e->refs++;
+	return e->id;
 }
 
 void keeper_drop(struct keeper *keeper, uint64_t id)
 {
-	char name[NAME_MAX_LEN];
+	struct entry *e = find(keeper, id);
 
-	if (!keeper_active(keeper) || id == 0)
+	if (!keeper_active(keeper) || !e)
 		return;
-	name_of(id, name);
+	if (e->refs > 0 && --e->refs > 0)
+		return;
 	crash_point("unkeep");
-	drop(name);
+	take_out(keeper, e);
 }
 
 int keeper_claim(struct keeper *keeper, uint64_t id)
 {
+	struct entry *e = find(keeper, id);
 	char name[NAME_MAX_LEN];
-	struct kept *kept;
 	int fd;
 
 	if (id == 0)
 		return -EBADF;
-	name_of(id, name);
-	kept = find(keeper, name);
-	fd = kept ? fcntl(kept->fd, F_DUPFD_CLOEXEC, 3) : -1;
+	fd = e ? fcntl(e->fd, F_DUPFD_CLOEXEC, 3) : -1;
 	if (fd < 0) {
+		name_of(id, name);
 		log_err("the service manager has not kept %s", name);
 		return -EBADF;
 	}
-	kept->claimed = true;
+	e->refs++;
 	return fd;
-}
-
-/* The place of the file @fd, or of @id; one that is free where there is none. */
-static struct shared *find_shared(struct keeper *keeper, uint64_t id,
-				  const struct shared *like)
-{
-	struct shared *shared;
-
-	for (size_t i = 0; i < keeper->num_shared; i++) {
-		shared = &keeper->shared[i];
-		if (shared->refs > 0 &&
-		    (like ? shared->dev == like->dev &&
-				     shared->ino == like->ino &&
-				     shared->mode == like->mode :
-			    shared->id == id))
-			return shared;
-	}
-	return NULL;
-}
-
-static int describe(int fd, struct shared *ret)
-{
-	int flags = fcntl(fd, F_GETFL);
-	struct stat st;
-
-	if (flags < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	*ret = (struct shared){
-		.dev = st.st_dev,
-		.ino = st.st_ino,
-		.mode = flags & O_ACCMODE,
-		.refs = 1,
-	};
-	return 0;
-}
-
-static int add_shared(struct keeper *keeper, const struct shared *shared)
-{
-	struct shared *list;
-
-	for (size_t i = 0; i < keeper->num_shared; i++) {
-		if (keeper->shared[i].refs == 0) {
-			keeper->shared[i] = *shared;
-			return 0;
-		}
-	}
-	list = reallocarray(keeper->shared, keeper->num_shared + 1,
-			    sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	keeper->shared = list;
-	list[keeper->num_shared++] = *shared;
-	return 0;
-}
-
-uint64_t keeper_share(struct keeper *keeper, int fd)
-{
-	struct shared shared, *known;
-
-	if (!keeper_active(keeper) || describe(fd, &shared) < 0)
-		return 0;
-	known = find_shared(keeper, 0, &shared);
-	if (known) {
-		known->refs++;
-		return known->id;
-	}
-	shared.id = keeper_put(keeper, KEEPER_MEMORY, fd);
-	if (shared.id != 0 && add_shared(keeper, &shared) < 0) {
-		keeper_drop(keeper, shared.id);
-		return 0;
-	}
-	return shared.id;
-}
-
-void keeper_unshare(struct keeper *keeper, uint64_t id)
-{
-	struct shared *shared = keeper_active(keeper) && id ?
-					find_shared(keeper, id, NULL) :
-					NULL;
-
-	if (shared && --shared->refs == 0)
-		keeper_drop(keeper, id);
-}
-
-int keeper_claim_shared(struct keeper *keeper, uint64_t id)
-{
-	int fd = keeper_claim(keeper, id);
-	struct shared shared, *known;
-	int r;
-
-	if (fd < 0)
-		return fd;
-	known = find_shared(keeper, id, NULL);
-	if (known) {
-		known->refs++;
-		return fd;
-	}
-	r = describe(fd, &shared);
-	shared.id = id;
-	if (r == 0)
-		r = add_shared(keeper, &shared);
-	if (r == 0)
-		return fd;
-	close_fd(fd);
-	return r;
 }
 
 int keeper_find(struct keeper *keeper, enum keeper_kind kind, size_t i)
 {
-	char prefix[NAME_MAX_LEN];
-
-	(void)snprintf(prefix, sizeof(prefix), "pvdma-%s-", kind_names[kind]);
 	for (size_t at = 0; keeper && at < keeper->num; at++) {
-		struct kept *kept = &keeper->kept[at];
+		struct entry *e = &keeper->entries[at];
 
-		if (strncmp(kept->name, prefix, strlen(prefix)) != 0 || i-- > 0)
+		if (e->id == 0 || e->id >> KIND_SHIFT != (uint64_t)kind ||
+		    i-- > 0)
 			continue;
-		kept->claimed = true;
-		return kept->fd;
+		e->found = true;
+		return e->fd;
 	}
 	return -EBADF;
 }
 
 void keeper_sweep(struct keeper *keeper)
 {
-	for (size_t i = 0; keeper && i < keeper->num; i++) {
-		if (!keeper->kept[i].claimed)
-			drop(keeper->kept[i].name);
+	size_t i = 0;
+
+	while (keeper && i < keeper->num) {
+		struct entry *e = &keeper->entries[i];
+
+		if (e->refs == 0 && !e->found)
+			take_out(keeper, e);
+		else
+			i++;
 	}
-	if (keeper)
-		forget_kept(keeper);
 }
 
 void keeper_clear(struct keeper *keeper)
 {
-	for (size_t i = 0; keeper && i < keeper->num; i++)
-		drop(keeper->kept[i].name);
+	while (keeper && keeper->num > 0)
+		take_out(keeper, &keeper->entries[keeper->num - 1]);
 	if (keeper_active(keeper))
 		drop(KEEPER_STATE);
-	if (keeper)
-		forget_kept(keeper);
 }

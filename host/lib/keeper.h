@@ -2,9 +2,10 @@
 /*
  * keeper.h - descriptors that outlive this process, in the service manager's store
  *
- * A descriptor that is put in is known by an id, which is never used again; it
- * names its kind, for whoever looks at the store (systemd-analyze fdstore). Where
- * there is no store, ids are 0 and everything else does nothing.
+ * A file that is put in is known by an id, which is never used again; it names what
+ * it was at first, for whoever looks at the store (systemd-analyze fdstore). Put in
+ * again, it has the same id, and one more reference. Where there is no store, ids
+ * are 0 and everything else does nothing.
  *
  * What must outlive the process refers to descriptors by id. The order makes that
  * safe: put in, then note the id; forget the id, then take out. What nobody
@@ -26,10 +27,9 @@ enum keeper_kind {
 	KEEPER_DEVICE,
 	KEEPER_LISTEN,	/* listening sockets */
 	KEEPER_CLIENT,	/* connected ones */
-	KEEPER_CHANNEL, /* on which we speak first */
-	KEEPER_MEMORY,	/* of the guest */
-	KEEPER_EVENT,	/* kicks, calls, interrupts */
-	KEEPER_MESSAGE, /* of a message whose meaning is not known yet */
+	KEEPER_MEMORY,	/* of the guest, if it came before there was a store */
+	KEEPER_EVENT,	/* interrupts, likewise */
+	KEEPER_MESSAGE, /* of a message: memory, kicks, calls, interrupts, channels */
 	KEEPER_IOMMU,	/* what the null IOMMU maps */
 	KEEPER_NULL,	/* of null devices */
 	KEEPER_KINDS,
@@ -61,32 +61,27 @@ int keeper_put_state(struct keeper *keeper, int fd);
  */
 void keeper_count_in(struct keeper *keeper, uint64_t *counter);
 
-/* Puts @fd in, borrowed. Its id, or 0: not kept; a failure is logged. */
-uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd);
 /*
- * The same for files that come again and again, in the memory of a guest: each is
- * put in once, and taken out by the last of as many keeper_unshare().
+ * Puts the file of @fd in, borrowed; or refers to it once more. Its id, or 0: not
+ * kept; a failure is logged.
  */
-uint64_t keeper_share(struct keeper *keeper, int fd);
-void keeper_unshare(struct keeper *keeper, uint64_t id);
-
-/* Takes it out. 0 is nothing. */
+uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd);
+/* One reference less; the last one takes it out. 0 is nothing. */
 void keeper_drop(struct keeper *keeper, uint64_t id);
 
 /*
- * A descriptor of the process before, owned by the caller, who may claim it again.
- * -EBADF: there is none, which is logged; for id 0, too, but that is not.
+ * A descriptor of the process before, owned by the caller, who has a reference now
+ * as from keeper_put(). -EBADF: there is none, which is logged; for id 0, too, but
+ * that is not.
  */
 int keeper_claim(struct keeper *keeper, uint64_t id);
-/* The same for one that is shared: one claim for each keeper_share(). */
-int keeper_claim_shared(struct keeper *keeper, uint64_t id);
 /*
- * The @i-th of this kind, borrowed until keeper_sweep(), and claimed; -EBADF: there
+ * The @i-th of this kind, borrowed until it is dropped, and not swept; -EBADF: there
  * are not as many. For those of which there is one, and for a state that cannot be
  * read.
  */
 int keeper_find(struct keeper *keeper, enum keeper_kind kind, size_t i);
-/* All that had to be claimed was. */
+/* All that had to be claimed was: takes out what has no reference. */
 void keeper_sweep(struct keeper *keeper);
 /* Takes everything out: there is no going on. */
 void keeper_clear(struct keeper *keeper);

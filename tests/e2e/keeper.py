@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """keeper.py DIR COMMAND...: what systemd is to an agent, where there is none.
 
-Keeps descriptors that the command stores (FDSTORE=1), and starts it again with them
-when it is killed. SIGTERM is passed on, and ends both; the exit status is the
+Keeps descriptors that the command stores (FDSTORE=1), each open file once, and starts
+it again with them when it is killed. SIGTERM is passed on, and ends both; the exit status is the
 command's. In DIR: "agent", the process; "ready", how often it was ready.
 """
 
@@ -11,6 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "wire"))
+
+from lib.files import same_file  # pylint: disable=wrong-import-position
 
 
 class Keeper:
@@ -56,8 +61,11 @@ class Keeper:
         except (TimeoutError, InterruptedError):
             return False
         fields = dict(line.split("=", 1) for line in data.decode().split("\n") if "=" in line)
-        if "FDSTORE" in fields:
-            self.store += [(fields["FDNAME"], fd) for fd in fds]
+        for fd in fds:
+            if any(same_file(fd, old) for _, old in self.store):
+                os.close(fd)
+            else:
+                self.store.append((fields["FDNAME"], fd))
         if "FDSTOREREMOVE" in fields:
             for name, fd in self.store:
                 if name == fields["FDNAME"]:

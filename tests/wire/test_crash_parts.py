@@ -19,6 +19,7 @@ import unittest
 from lib import store, vfio_user
 from lib import vhost_user as vu
 from lib.agent import ROOT
+from lib.files import same_file
 from lib.story import BAR1, CONFIG, GRANULE, MSIX, PATIENCE, SET_TRIGGER, agent
 from lib.vhost_user import COARSE, MIB, Guest
 
@@ -182,6 +183,42 @@ class Parts(unittest.TestCase):
         self.assertEqual(os.eventfd_read(event), 1)
         os.close(event)
         fe.negotiate()
+
+    def fire(self, vector):
+        self.guest.vfio.write(BAR1, 0, struct.pack("<I", MSIX << 16 | vector))
+
+    def test_one_file_many_times(self):
+        """The store has a file once, however many refer to it; it stays until the last."""
+        v, agent_ = self.guest.vfio, self.agent
+        same, other = (os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2))
+        agent_.store.sync()
+        before = len(agent_.store.names())
+        v.set_irqs(MSIX, SET_TRIGGER, 0, 3, fds=[same] * 3)
+        v.set_irqs(MSIX, SET_TRIGGER, 1, 1, fds=[same])
+        for at in (512 * MIB, 513 * MIB):
+            v.dma_map(at, MIB, self.guest.memory.fd)
+        agent_.store.sync()
+        self.assertEqual(len(agent_.store.names()), before + 1)     # the memory was there
+        self.kill()
+        v.set_irqs(MSIX, SET_TRIGGER, 0, 1, fds=[other])
+        v.dma_unmap(512 * MIB, MIB)
+        self.kill()
+        v.set_irqs(MSIX, SET_TRIGGER, 1, 1, fds=[other])
+        self.kill()
+        for vector in range(3):
+            self.fire(vector)
+        self.assertEqual((os.eventfd_read(same), os.eventfd_read(other)), (1, 2))
+        v.set_irqs(MSIX, SET_TRIGGER, 2, 1, fds=[other])
+        v.set_irqs(MSIX, SET_TRIGGER, 0, 1, fds=[same])
+        self.kill()
+        agent_.store.sync()
+        self.assertEqual(len(agent_.store.names()), before + 2)
+        v.set_irqs(MSIX, SET_TRIGGER, 0, 3, fds=[other] * 3)
+        v.dma_unmap(513 * MIB, MIB)
+        agent_.store.sync()
+        self.assertEqual(len(agent_.store.names()), before + 1)
+        os.close(same)
+        os.close(other)
 
     def test_messages_in_a_row(self):
         """Descriptors stay with their message, though a look shows those of the next."""
@@ -351,18 +388,19 @@ class Refused(unittest.TestCase):
         os.pwrite(self.state, struct.pack("<Q", (1 << 64) - 2), self.extents()[0])
         self.refused("beyond all addresses")
 
-    def lose(self, prefix):
+    def lose(self, prefix, like=None):
+        """The store loses one of these names; like: that of this file."""
         kept = self.agent.store
         for name, fd in kept.fds:
-            if name.startswith(prefix):
+            if name.startswith(prefix) and (like is None or same_file(fd, like)):
                 os.close(fd)
                 kept.fds.remove((name, fd))
-                return
-        self.fail(prefix)
+                return name
+        return self.fail(prefix)
 
     def test_memory_missing(self):
-        self.lose("pvdma-memory-")
-        self.refused("has not kept pvdma-memory-")
+        name = self.lose("pvdma-message-", self.guest.memory.fd)
+        self.refused(f"has not kept {name}")
 
     def test_connection_missing(self):
         self.lose("pvdma-client-")

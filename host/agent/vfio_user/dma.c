@@ -73,7 +73,7 @@ static uint32_t note(struct vfu_session *session,
 		.address = map->address,
 		.last = last,
 		.offset = map->offset,
-		.file = keeper_share(session->keeper, fd),
+		.file = keeper_put(session->keeper, KEEPER_MEMORY, fd),
 		.order = clock_ns(),
 		.endpoint = session->endpoint,
 		.flags = map->flags,
@@ -92,7 +92,7 @@ static void forget(struct vfu_session *session, uint32_t slot)
 
 	durable_store(&s->taken, 0u);
 	crash_point("region-forgotten");
-	keeper_unshare(session->keeper, file);
+	keeper_drop(session->keeper, file);
 	state_give(vm_state(session->vm), STATE_REGIONS, slot);
 }
 
@@ -353,7 +353,7 @@ static int restore(struct vfu_session *session, struct region_slot *s)
 	if (r != 0)
 		return r < 0 ? r : -EUCLEAN;
 	if (s->backed) {
-		fd = keeper_claim_shared(session->keeper, s->file);
+		fd = keeper_claim(session->keeper, s->file);
 		if (fd < 0)
 			return -EBADF;
 		r = vm_memory_restore(session->vm, session, s->address,

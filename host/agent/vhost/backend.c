@@ -48,6 +48,7 @@ static void channel_replace(struct vhost *vhost, int fd, uint64_t id,
 			    sd_event_source *source)
 {
 	uint64_t old = vhost->s->channel;
+	bool held = vhost->channel_fd >= 0;
 
 	sd_event_source_disable_unref(vhost->channel_source);
 	close_fd(vhost->channel_fd);
@@ -57,7 +58,7 @@ static void channel_replace(struct vhost *vhost, int fd, uint64_t id,
 	if (id == 0 || id != old)
 		vhost->s->channel_out.size = 0;
 	durable_store(&vhost->s->channel, id);
-	if (id != old)
+	if (held)
 		keeper_drop(vhost->keeper, old);
 }
 

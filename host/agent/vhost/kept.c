@@ -2,8 +2,8 @@
 /*
  * kept.c - guest memory as the state keeps it, to be mapped again after a kill
  *
- * Owns: the two lists of regions in the state, one of which is right; and one share
- * of a file in the keeper for each region of it. Invariant: a change is made in the
+ * Owns: the two lists of regions in the state, one of which is right; and one reference
+ * to a file in the keeper for each region of it. Invariant: a change is made in the
  * other list, and one store makes that the right one.
  *
  * Locks: none; one event loop. In a request's way: not.
@@ -39,14 +39,14 @@ static void append(struct vhost *vhost, struct vhost_memory_state *to,
 {
 	to->regions[to->count++] = (struct vhost_region_state){
 		.region = *region,
-		.file = keeper_share(vhost->keeper, fd),
+		.file = keeper_put(vhost->keeper, KEEPER_MEMORY, fd),
 	};
 }
 
-static void unshare(struct vhost *vhost, const struct vhost_memory_state *of)
+static void drop_files(struct vhost *vhost, const struct vhost_memory_state *of)
 {
 	for (uint64_t i = 0; i < of->count; i++)
-		keeper_unshare(vhost->keeper, of->regions[i].file);
+		keeper_drop(vhost->keeper, of->regions[i].file);
 }
 
 void kept_set_table(struct vhost *vhost,
@@ -59,7 +59,7 @@ void kept_set_table(struct vhost *vhost,
 	for (uint32_t i = 0; i < table->count; i++)
 		append(vhost, to, &table->regions[i], message_fd(msg, i));
 	flip(vhost);
-	unshare(vhost, old);
+	drop_files(vhost, old);
 }
 
 void kept_add(struct vhost *vhost, const struct vhost_user_region *region,
@@ -92,7 +92,7 @@ void kept_remove(struct vhost *vhost, const struct vhost_user_region *region)
 			to->regions[to->count++] = from->regions[i];
 	}
 	flip(vhost);
-	keeper_unshare(vhost->keeper, file);
+	keeper_drop(vhost->keeper, file);
 }
 
 bool kept_has(const struct vhost *vhost, const struct vhost_user_region *region)
@@ -111,7 +111,7 @@ void kept_clear(struct vhost *vhost)
 
 	other(vhost)->count = 0;
 	flip(vhost);
-	unshare(vhost, old);
+	drop_files(vhost, old);
 }
 
 int kept_resume(struct vhost *vhost)
@@ -122,7 +122,7 @@ int kept_resume(struct vhost *vhost)
 		return -EUCLEAN;
 	for (uint64_t i = 0; i < of->count; i++) {
 		_cleanup_close_ int fd =
-			keeper_claim_shared(vhost->keeper, of->regions[i].file);
+			keeper_claim(vhost->keeper, of->regions[i].file);
 		int r;
 
 		if (fd < 0)

@@ -73,18 +73,21 @@ void queue_note(struct queue *q)
 	durable_store(&s->started, (uint8_t)q->started);
 }
 
-/* One descriptor of the queue becomes another one. */
+/*
+ * One descriptor of the queue becomes another one. After a kill, the first one is the
+ * one that is noted, with its reference; it may come once more in a message, with one
+ * more.
+ */
 static void replace_fd(const struct queue *q, int *fd, uint64_t *id, int new_fd,
 		       uint64_t new_id)
 {
-	uint64_t old_id = *id;
+	uint64_t old_id = *fd >= 0 ? *id : 0;
 
 	durable_store(id, new_id);
 	crash_point("queue-fd");
 	close_fd(*fd);
 	*fd = new_fd;
-	if (old_id != new_id)
-		keeper_drop(q->vhost->keeper, old_id);
+	keeper_drop(q->vhost->keeper, old_id);
 }
 
 static void queue_update(struct queue *q)

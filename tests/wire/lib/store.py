@@ -7,7 +7,7 @@
         agent.resume()
 
 The store takes what the agent sends to NOTIFY_SOCKET, and hands all of it to the next
-process, by name.
+process, by name. As systemd's, it has each open file once, under its first name.
 """
 
 import array
@@ -20,6 +20,7 @@ import threading
 import time
 
 from lib.agent import Agent, AgentError, ROOT, START_TIMEOUT
+from lib.files import same_file
 
 CRASH_BINARY = os.environ.get("PVDMA_CRASH_AGENT", str(ROOT / "build/crash/bin/pvdma-agent"))
 FDS_MAX = 4096
@@ -107,8 +108,9 @@ class FdStore:
         name = lines.get("FDNAME", "stored")
         if "FDSTORE" in lines and len(self.fds) < FDS_MAX:
             assert lines.get("FDPOLL") == "0", lines
-            self.fds += [(name, fd) for fd in fds]
-            fds = []
+            known = [fd for fd in fds if any(same_file(fd, old) for _, old in self.fds)]
+            self.fds += [(name, fd) for fd in fds if fd not in known]
+            fds = known
         for fd in fds:
             os.close(fd)
         if "FDSTOREREMOVE" in lines:
