@@ -42,6 +42,7 @@ SERVICE_FILES := \
 	packaging/dbus/org.pvdma1.service:$(datadir_fixed)/dbus-1/system-services/org.pvdma1.service \
 	packaging/dbus/org.pvdma1.xml:$(datadir_fixed)/dbus-1/interfaces/org.pvdma1.xml \
 	packaging/polkit/org.pvdma1.policy:$(datadir_fixed)/polkit-1/actions/org.pvdma1.policy \
+	packaging/sysusers.d/pvdma.conf:$(libdir_fixed)/sysusers.d/pvdma.conf \
 	packaging/systemd/pvdma.catalog:$(libdir_fixed)/systemd/catalog/pvdma.catalog \
 	packaging/apparmor/libvirt-qemu:$(etcdir_fixed)/apparmor.d/abstractions/libvirt-qemu.d/pvdma \
 	packaging/pvdmad.conf:$(etcdir_fixed)/pvdma/pvdmad.conf \

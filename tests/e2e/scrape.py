@@ -10,6 +10,7 @@ be nobody in particular, without capabilities. What comes is held to the text fo
 that it says it is in, and printed. Errors are one line on stderr.
 """
 
+import pwd
 import re
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 SECONDS = 300
-DYNAMIC = range(61184, 65520)  # users of DynamicUser=, systemd.exec(5)
+USER = "pvdma-metrics"
 ACCEPT = "application/openmetrics-text;version=1.0.0"
 LABEL = r'[a-z_]+="(?:[^"\\\n]|\\[\\"n])*"'
 SAMPLE = re.compile(rf"(\w+)(?:\{{{LABEL}(?:,{LABEL})*\}})? (-?[0-9.]+(?:e[+-]?\d+)?)")
@@ -75,8 +76,8 @@ def scrape(address, port, pattern):
     with socket.create_connection((address, port), timeout=SECONDS) as link:
         status = waiting(pattern)
         uids = re.search(r"(?m)^Uid:\t(.*)$", status)[1].split()
-        if any(int(uid) not in DYNAMIC for uid in uids):
-            raise SystemExit(f"user {uids[0]} serves it, which is no dynamic one")
+        if any(int(uid) != pwd.getpwnam(USER).pw_uid for uid in uids):
+            raise SystemExit(f"user {uids[0]} serves it, which is not {USER}")
         for name in ("CapEff", "CapPrm", "CapBnd"):
             if int(re.search(rf"(?m)^{name}:\t(.*)$", status)[1], 16):
                 raise SystemExit(f"who serves it has capabilities: {name}")
