@@ -14,6 +14,7 @@ DISK=$(bed_bdf nvme)
 NIC=$(bed_bdf e1000e)
 QUOTA=$((64 << 20))
 UNIT=pvdma-agent@op.service
+COLLECTOR=/var/lib/prometheus/node-exporter
 export DEBIAN_FRONTEND=noninteractive
 
 install_packages() {
@@ -74,11 +75,15 @@ start_domain() {
 	pvdmactl list --json | jq -e '.vms[] | select(.name == "op")'
 }
 
+main_pid() {
+	systemctl show --property MainPID --value "$UNIT"
+}
+
 # The kernel's own limit for the agent is the quota, and it is nobody in particular.
 agent_is_caged() {
 	local pid
 
-	pid=$(systemctl show --property MainPID --value "$UNIT")
+	pid=$(main_pid)
 	same "the agent's limit" "$(awk '/^Max locked memory/ { print $4 }' "/proc/$pid/limits")" "$1"
 	same "the agent's capabilities" "$(awk '/^CapEff:/ { print $2 }' "/proc/$pid/status")" \
 		0000000000000000
@@ -134,11 +139,123 @@ pinned_at_most() {
 	(($(pinned_bytes) <= $1))
 }
 
+# another_agent PID: the unit serves again, by another process.
+another_agent() {
+	[[ $(systemctl is-active "$UNIT") == active && $(main_pid) != "$1" ]]
+}
+
+# kill_agent: at once, by force; systemd's store has what the next one goes on with.
+kill_agent() {
+	local pid
+
+	pid=$(main_pid)
+	kill -KILL "$pid"
+	eventually 30 "the next agent" another_agent "$pid"
+}
+
+books_agree() {
+	(($(pinned_bytes) == $(pvdmactl show op --json | jq .stats.vm.mapped_bytes)))
+}
+
+# Under I/O that keeps asking, for it works on more than the quota, again and again.
+killed() {
+	local nvme quota=$((24 << 20)) i
+
+	nvme=$(in_guest 0x010802)
+	pvdmactl quota op $quota
+	g op "disk_fill \$(disk_of $nvme) 32M" 300
+	eventually 30 "pins follow" pinned_at_most $quota
+	pins_begin
+	io_begin op "$nvme" 32M
+	for ((i = 0; i < 5; i++)); do
+		kill_agent
+		io_goes_on op
+	done
+	io_end op
+	expect "bytes pinned" "$(pins_peak) <= $quota"
+	same "restarts" "$(systemctl show --property NRestarts --value "$UNIT")" 5
+	same "the VM's state" "$(pvdmactl show op --json | jq -r .state)" running
+	agent_is_caged $quota
+	same "failures" "$(g op "counter failures $nvme")" 0
+	eventually 30 "the books and the kernel's agree" books_agree
+	pvdmactl quota op 64M
+	agent_is_caged $QUOTA
+}
+
 watch() {
 	pvdmactl top --once
 	pvdmactl metrics > "$E2E_RUN/metrics"
 	contains "the metrics" "$E2E_RUN/metrics" '^pvdma_.*vm="op"'
 	same "their end" "$(tail -n 1 "$E2E_RUN/metrics")" '# EOF'
+}
+
+# Prometheus asks systemd's socket, and is told what pvdmactl says, by nobody's process.
+# scrape_from ADDRESS: what Prometheus gets; of what fails, the journal of the instance.
+scrape_from() {
+	if ! python3 "$E2E_DIR/scrape.py" scrape "$1" 9754 'pvdma-metrics@*.service'; then
+		journalctl --sync
+		journalctl --boot --unit 'pvdma-metrics@*' --output cat >&2
+		return 1
+	fi
+}
+
+scrape() {
+	local address
+
+	systemctl start pvdma-metrics.socket
+	for address in 127.0.0.1 ::1; do
+		scrape_from $address > "$E2E_RUN/scraped"
+		same "the families at $address" "$(grep '^# TYPE' "$E2E_RUN/scraped" | sort | md5sum)" \
+			"$(grep '^# TYPE' "$E2E_RUN/metrics" | sort | md5sum)"
+		contains "the metrics at $address" "$E2E_RUN/scraped" "^pvdma_vm_quota_bytes.*vm=\"op\".* $QUOTA\$"
+	done
+	systemctl stop pvdma-metrics.socket
+	# a failed instance is forgotten at once, but for the journal
+	eventually 30 "two instances ended" instances_ended 2
+	! grep -q 'Failed with result' "$E2E_RUN/instances" ||
+		fail "an instance failed: $(grep -m 1 'Failed with result' "$E2E_RUN/instances")"
+}
+
+instances_ended() {
+	journalctl --sync
+	journalctl --boot --unit 'pvdma-metrics@*' --output cat > "$E2E_RUN/instances"
+	(($(grep -cE 'Deactivated successfully|Failed with result' "$E2E_RUN/instances") >= $1))
+}
+
+textfile_there() {
+	[[ -e $COLLECTOR/pvdma.prom ]]
+}
+
+# node_exporter's directory is of another user's; who reads a file there while the next one
+# comes has a whole one.
+textfile() {
+	local before old now
+
+	mkdir -p $COLLECTOR
+	chown stranger $COLLECTOR
+	systemctl start pvdma-metrics-textfile.timer
+	eventually 90 "the timer's file" textfile_there
+	systemctl stop pvdma-metrics-textfile.timer
+	eventually 30 "the timer's run ended" textfile_idle
+	same "the service's capabilities" "$(systemctl show --property CapabilityBoundingSet --value \
+		pvdma-metrics-textfile.service)" cap_dac_override
+	before=$(stat -c %i $COLLECTOR/pvdma.prom)
+	old=$(md5sum < $COLLECTOR/pvdma.prom)
+	exec 5< $COLLECTOR/pvdma.prom
+	systemctl start pvdma-metrics-textfile.service
+	now=$(stat -c %i $COLLECTOR/pvdma.prom)
+	[[ $now != "$before" ]] || fail "the file was written in its place"
+	same "what is read of the file before" "$(md5sum <&5)" "$old"
+	exec 5<&-
+	python3 "$E2E_DIR/scrape.py" check $COLLECTOR/pvdma.prom
+	contains "the file" $COLLECTOR/pvdma.prom "^pvdma_vm_quota_bytes.*vm=\"op\".* $QUOTA\$"
+	same "what is in the directory" "$(ls -A $COLLECTOR)" pvdma.prom
+	same "the file's mode" "$(stat -c %a $COLLECTOR/pvdma.prom)" 644
+	as stranger cat $COLLECTOR/pvdma.prom > /dev/null
+}
+
+textfile_idle() {
+	[[ $(systemctl show --property ActiveState --value pvdma-metrics-textfile.service) == inactive ]]
 }
 
 # Somebody else may look, and change nothing.
@@ -170,19 +287,23 @@ newer() {
 restarts() {
 	local pid
 
-	pid=$(systemctl show --property MainPID --value "$UNIT")
+	pid=$(main_pid)
 	newer "$E2E_BIN"/pvdma-host_*.deb
 	apt-get -q install -y "$E2E_RUN/newer.deb"
 	[[ $(dpkg-query -W -f '${Version}' pvdma-host) == *+1 ]] || fail "it is not the newer version"
-	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
+	same "the agent" "$(main_pid)" "$pid"
 	systemctl restart pvdmad.service
 	pvdmactl show op
 	systemctl restart libvirtd.service
 	virt domstate op
 	g op "work $(in_guest 0x010802) 8M" 600
-	same "the agent" "$(systemctl show --property MainPID --value "$UNIT")" "$pid"
+	same "the agent" "$(main_pid)" "$pid"
 	pvdmactl quota op 32M
 	pvdmactl quota op 64M
+	# the agent of the newer package takes over
+	kill_agent
+	g op "work $(in_guest 0x010802) 8M" 600
+	agent_is_caged $QUOTA
 }
 
 stop_domain() {
@@ -266,7 +387,10 @@ step start start_domain
 step works works
 step live live
 step quota quota
+step killed killed
 step watch watch
+step scrape scrape
+step textfile textfile
 step somebody-else somebody_else
 step restarts restarts
 step stop stop_domain
