@@ -348,25 +348,28 @@ static int open_vm(struct agent *agent, int fd)
 
 /*
  * What mapping costs here. Not before the devices: with the first group the
- * container gets its IOMMU; nor after their servers were asked for anything.
+ * container gets its IOMMU; nor after their servers were asked for anything. The
+ * quota holds already.
  */
 static void measure_price(struct agent *agent)
 {
 	struct price price;
+	uint64_t most;
 
 	if (!agent->config->vm.ahead || vm_has_price(agent->vm) ||
 	    agent->config->iommu != CONFIG_IOMMU_TYPE1)
 		return;
 	price_init(&price);
-	if (!price_measure(&price, agent->iommu)) {
-		log_warn(
-			"ahead=on: what mapping costs here could not be measured; it is assumed");
+	most = price_measure(&price, agent->iommu, agent->config->vm.quota);
+	if (most == 0) {
+		log_info(
+			"ahead=on: what mapping costs here could not be measured within the quota; it is assumed");
 		return;
 	}
 	vm_set_price(agent->vm, &price);
 	log_info("mapping costs %" PRIu64 " ns for 4 KiB, %" PRIu64
-		 " ns for 2 MiB",
-		 price.map[0], price.map[PRICE_SIZES - 1]);
+		 " ns for 2 MiB (measured up to %" PRIu64 " KiB)",
+		 price.map[0], price.map[PRICE_SIZES - 1], most >> 10);
 }
 
 static int open_vhost(struct agent *agent)

@@ -43,6 +43,11 @@ void price_init(struct price *price)
 	*price = measured;
 }
 
+static uint64_t price_size(unsigned int i)
+{
+	return (uint64_t)1 << (PRICE_SHIFT + i);
+}
+
 /* The least of some rounds. False: the backend does not map it. */
 static bool measure_size(struct iommu *iommu, void *mem, uint64_t size,
 			 uint64_t *ret_map, uint64_t *ret_unmap)
@@ -77,34 +82,58 @@ static bool measure_size(struct iommu *iommu, void *mem, uint64_t size,
 	return true;
 }
 
-bool price_measure(struct price *price, struct iommu *iommu)
+/*
+ * Fills found->map and ->unmap from the smallest size up to @most bytes; the number
+ * of those that the backend maps.
+ */
+static unsigned int measure_sizes(struct iommu *iommu, struct price *found,
+				  uint64_t most)
 {
-	struct price found;
 	uint64_t map = 1, unmap = 1;
-	void *mem = mmap(NULL, PRICE_MAX, PROT_READ | PROT_WRITE,
+	void *mem = mmap(NULL, most, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	unsigned int i;
+	unsigned int i = 0;
 
 	if (mem == MAP_FAILED)
-		return false;
+		return 0;
 	/* in pages, as guests mostly have it; and there, as it mostly is */
-	(void)madvise(mem, PRICE_MAX, MADV_NOHUGEPAGE);
-	memset(mem, 0, PRICE_MAX);
-	for (i = 0; i < PRICE_SIZES; i++) {
-		uint64_t size = (uint64_t)1 << (PRICE_SHIFT + i);
-
-		if (!measure_size(iommu, mem, size, &found.map[i],
-				  &found.unmap[i]))
+	(void)madvise(mem, most, MADV_NOHUGEPAGE);
+	memset(mem, 0, most);
+	for (; i < PRICE_SIZES && price_size(i) <= most; i++) {
+		if (!measure_size(iommu, mem, price_size(i), &found->map[i],
+				  &found->unmap[i]))
 			break;
-		map = found.map[i] = max(found.map[i], map);
-		unmap = found.unmap[i] = max(found.unmap[i], unmap);
+		map = found->map[i] = max(found->map[i], map);
+		unmap = found->unmap[i] = max(found->unmap[i], unmap);
 	}
-	(void)munmap(mem, PRICE_MAX);
-	if (i < PRICE_SIZES)
-		return false;
+	(void)munmap(mem, most);
+	return i;
+}
+
+/* What the sizes from @from on cost if they relate to the one before as assumed. */
+static void extrapolate(uint64_t *table, const uint64_t *assumed,
+			unsigned int from)
+{
+	for (unsigned int i = from; i < PRICE_SIZES; i++)
+		table[i] = max(table[from - 1] * assumed[i] / assumed[from - 1],
+			       table[i - 1]);
+}
+
+uint64_t price_measure(struct price *price, struct iommu *iommu, uint64_t most)
+{
+	struct price found = { 0 };
+	unsigned int n = 0;
+
+	most = min(most, PRICE_MAX);
+	if (most >= price_size(0))
+		n = measure_sizes(iommu, &found, most);
+	if (n == 0)
+		return 0;
+	extrapolate(found.map, price->map, n);
+	extrapolate(found.unmap, price->unmap, n);
 	found.trip = PRICE_TRIP_MAPS * found.map[0];
 	*price = found;
-	return true;
+	return price_size(n - 1);
 }
 
 /* Between two sizes in proportion; above the largest in pieces of it. */

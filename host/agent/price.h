@@ -29,10 +29,12 @@ void price_init(struct price *price);
 
 /*
  * Measures with scratch memory at an IOVA that nothing is mapped at: before the
- * VMM announces memory. False where it cannot be measured: *@price stays as it
- * is. What a miss costs beside the calls follows from those.
+ * VMM announces memory. Never maps more than @most bytes, the VM's quota. The
+ * largest size that was measured, in bytes: larger ones are taken to relate to it as
+ * in *@price before; 0: nothing was, and *@price stays as it is. What a miss costs
+ * beside the calls follows from those.
  */
-bool price_measure(struct price *price, struct iommu *iommu);
+uint64_t price_measure(struct price *price, struct iommu *iommu, uint64_t most);
 
 /* One call for @bytes, > 0. */
 uint64_t price_map(const struct price *price, uint64_t bytes);

@@ -381,7 +381,7 @@ static void test_price(void **state)
 	(void)state;
 	assert_int_equal(null_iommu_new(0, 0, &iommu), 0);
 	price_init(&price);
-	assert_true(price_measure(&price, iommu));
+	assert_int_equal(price_measure(&price, iommu, UINT64_MAX), MB(2));
 	null_iommu_usage(iommu, &entries, &bytes);
 	assert_int_equal(entries, 0);
 	assert_true(price.trip > 0);
@@ -392,13 +392,40 @@ static void test_price(void **state)
 			    price_unmap(&price, size - KB(4)));
 	}
 	iommu_free(iommu);
-	/* what cannot be measured stays */
-	assert_int_equal(null_iommu_new(0, KB(64), &iommu), 0);
+}
+
+/* Nothing above the quota is mapped; what is larger costs in proportion. */
+static void test_price_within(void **state)
+{
+	struct price price, assumed;
+	struct iommu *iommu;
+	uint64_t entries, bytes;
+
+	(void)state;
+	price_init(&assumed);
+	/* a backend that refuses more, which is the same */
+	for (unsigned int i = 0; i < 2; i++) {
+		price_init(&price);
+		assert_int_equal(null_iommu_new(0, i ? 0 : KB(64), &iommu), 0);
+		assert_int_equal(
+			price_measure(&price, iommu, i ? KB(127) : UINT64_MAX),
+			KB(64));
+		null_iommu_usage(iommu, &entries, &bytes);
+		assert_int_equal(entries, 0);
+		assert_in_range(null_iommu_peak(iommu), KB(64), KB(64));
+		assert_in_range(price_map(&price, MB(2)),
+				price.map[4] * assumed.map[9] / assumed.map[4],
+				price.map[4] * assumed.map[9] / assumed.map[4]);
+		assert_true(price_unmap(&price, MB(2)) >
+			    price_unmap(&price, KB(64)));
+		iommu_free(iommu);
+	}
+	/* no quota, no measurement */
+	assert_int_equal(null_iommu_new(0, 0, &iommu), 0);
 	price_init(&price);
-	assert_false(price_measure(&price, iommu));
-	null_iommu_usage(iommu, &entries, &bytes);
-	assert_int_equal(entries, 0);
-	assert_int_equal(price.map[PRICE_SIZES - 1], 1204000);
+	assert_int_equal(price_measure(&price, iommu, KB(4) - 1), 0);
+	assert_int_equal(null_iommu_peak(iommu), 0);
+	assert_memory_equal(&price, &assumed, sizeof(price));
 	iommu_free(iommu);
 }
 
@@ -422,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_worth),
 		cmocka_unit_test(test_regret),
 		cmocka_unit_test(test_price),
+		cmocka_unit_test(test_price_within),
 	};
 
 	return cmocka_run_group_tests_name("ahead", tests, NULL, NULL);

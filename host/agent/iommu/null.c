@@ -37,6 +37,7 @@ struct null_iommu {
 	size_t n, max;
 	struct null_kept *kept; /* NULL: they end with the process */
 	uint64_t bytes;
+	uint64_t peak;
 	uint64_t entries_max; /* 0: none */
 	uint64_t bytes_max;   /* 0: none */
 	struct fault map_fault, unmap_fault;
@@ -171,6 +172,7 @@ static void insert(struct null_iommu *null, const struct iommu_map *map)
 	null->maps[at] = *map;
 	null->n++;
 	null->bytes += map->size;
+	null->peak = max(null->peak, null->bytes);
 }
 
 static int map_locked(struct null_iommu *null, const struct iommu_map *map)
@@ -354,6 +356,17 @@ void null_iommu_usage(struct iommu *iommu, uint64_t *ret_entries,
 	if (ret_bytes)
 		*ret_bytes = null->bytes;
 	(void)pthread_mutex_unlock(&null->lock);
+}
+
+uint64_t null_iommu_peak(struct iommu *iommu)
+{
+	struct null_iommu *null = null_of(iommu);
+	uint64_t peak;
+
+	(void)pthread_mutex_lock(&null->lock);
+	peak = null->peak;
+	(void)pthread_mutex_unlock(&null->lock);
+	return peak;
 }
 
 void null_iommu_fail_map(struct iommu *iommu, unsigned int maps, int error,

@@ -38,6 +38,8 @@ void *null_iommu_translate(struct iommu *iommu, uint64_t iova,
 /* Mappings and bytes mapped now; each may be NULL. */
 void null_iommu_usage(struct iommu *iommu, uint64_t *ret_entries,
 		      uint64_t *ret_bytes);
+/* The most bytes that were ever mapped at once. */
+uint64_t null_iommu_peak(struct iommu *iommu);
 
 /*
  * After @maps more successful ones (@unmaps likewise), calls fail with
