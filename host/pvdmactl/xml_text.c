@@ -176,18 +176,36 @@ static int count_elements(struct xml_text *xml)
 	return n == xml->num_spans ? 0 : -EINVAL;
 }
 
+/* The tree. What names mean must be clear, for some are written by us. */
+static int parse(struct xml_text *xml, const char **why)
+{
+	xmlParserCtxt *parser = xmlNewParserCtxt();
+	bool clear;
+
+	if (!parser)
+		return -ENOMEM;
+	xml->doc = xmlCtxtReadMemory(parser, xml->text, (int)xml->size, NULL,
+				     "UTF-8",
+				     XML_PARSE_NONET | XML_PARSE_NOERROR |
+					     XML_PARSE_NOWARNING);
+	clear = parser->nsWellFormed;
+	xmlFreeParserCtxt(parser);
+	*why = "it is not well-formed XML";
+	if (!xml->doc || !xmlDocGetRootElement(xml->doc))
+		return -EINVAL;
+	*why = "it uses XML namespaces wrongly";
+	return clear ? 0 : -EINVAL;
+}
+
 /* Fills all but the text. */
 static int read_text(struct xml_text *xml, const char **why)
 {
 	struct walk walk = { .text = xml->text, .size = xml->size };
 	int r;
 
-	*why = "it is not well-formed XML";
-	xml->doc = xmlReadMemory(xml->text, (int)xml->size, NULL, "UTF-8",
-				 XML_PARSE_NONET | XML_PARSE_NOERROR |
-					 XML_PARSE_NOWARNING);
-	if (!xml->doc || !xmlDocGetRootElement(xml->doc))
-		return -EINVAL;
+	r = parse(xml, why);
+	if (r < 0)
+		return r;
 	*why = "it has a DOCTYPE, which libvirt's XML never has";
 	if (xml->doc->intSubset || xml->doc->extSubset)
 		return -EINVAL;

@@ -344,6 +344,8 @@ static void test_not_domains(void **state)
 		"<network><name>a</name></network>",
 		"<domain/>",
 		"<domain><name> </name></domain>",
+		"<domain xmlns:a:b='c'><name>a</name></domain>",
+		"<domain><name>a</name><nobodys:b/></domain>",
 		"<!DOCTYPE domain [<!ENTITY e 'x'>]>"
 		"<domain><name>&e;</name></domain>",
 		"<domain><name>a</name><metadata>"
