@@ -13,6 +13,8 @@ HARNESS = tests/harness/run --log-dir $(LOGS) $(if $(JOBS),--jobs $(JOBS))
 FUZZ_TIME ?= 60
 # Seconds that each fuzz target gets in `make check`, past its corpus.
 FUZZ_CHECK_TIME ?= 5
+# A check finds the same tomorrow; "make fuzz" is who looks for what is new.
+FUZZ_CHECK_SEED ?= 1
 
 # A leak or a sanitizer's finding ends the test with a status of its own.
 export ASAN_OPTIONS ?= detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
@@ -119,9 +121,9 @@ WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
 SANDBOX_TESTS := control trace vfio_user vhost_user_life vhost_user_requests
 SANDBOX_GROUP = $(if $(WIRE_TESTS),--group sandbox:timeout=300 $(foreach t,$(SANDBOX_TESTS),\
 	'tests/harness/sandboxed $(BUILD)/bin/pvdma-agent tests/wire/test_$(t).py'))
-# $(call fuzz_group,seconds,names)
+# $(call fuzz_group,seconds,names[,seed])
 fuzz_group = $(if $(2),--group fuzz:timeout=$(shell echo $$(($(1) + 240))) \
-	$(foreach f,$(2),'tests/harness/fuzz $(BUILD)/fuzz/bin/fuzz_$(f) $(f) $(1)'))
+	$(foreach f,$(2),'tests/harness/fuzz $(BUILD)/fuzz/bin/fuzz_$(f) $(f) $(1) $(3)'))
 # The bed's artifacts come over the network: that goes well beside other work.
 BED_GROUP = $(if $(BED),--group bed:timeout=1200 '$(BED) build')
 MODULE_GROUP = $(if $(and $(BED),$(MODULE_SRC)),--group modules:timeout=900 \
@@ -157,7 +159,7 @@ check: ## everything: installs what it needs, then all tests (about an hour)
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
 			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(WIRE_GROUP) \
 			$(SANDBOX_GROUP) \
-			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES)) \
+			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES),$(FUZZ_CHECK_SEED)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \
 		--stage $(MODULE_GROUP) \
 		--stage $(E2E_GROUP) \
@@ -195,7 +197,7 @@ check-e2e: ## end-to-end tests in the nested bed
 check-fuzz: ## fuzz targets: the corpora, and a few seconds of new input each
 	$(Q)scripts/setup check
 	$(Q)$(MAKE) fuzz-build
-	$(Q)$(HARNESS) $(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES))
+	$(Q)$(HARNESS) $(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES),$(FUZZ_CHECK_SEED))
 
 .PHONY: fuzz
 fuzz: ## fuzz each target, or FUZZ=name, for FUZZ_TIME seconds (60)

@@ -25,13 +25,13 @@ enum keeper_kind {
 	KEEPER_CONTAINER,
 	KEEPER_GROUP,
 	KEEPER_DEVICE,
-	KEEPER_LISTEN,	/* listening sockets */
-	KEEPER_CLIENT,	/* connected ones */
-	KEEPER_MEMORY,	/* of the guest, if it came before there was a store */
-	KEEPER_EVENT,	/* interrupts, likewise */
+	KEEPER_LISTEN, /* listening sockets */
+	KEEPER_CLIENT, /* connected ones */
+	KEEPER_MEMORY, /* of the guest, if it came before there was a store */
+	KEEPER_EVENT,  /* interrupts, likewise */
 	KEEPER_MESSAGE, /* of a message: memory, kicks, calls, interrupts, channels */
-	KEEPER_IOMMU,	/* what the null IOMMU maps */
-	KEEPER_NULL,	/* of null devices */
+	KEEPER_IOMMU, /* what the null IOMMU maps */
+	KEEPER_NULL,  /* of null devices */
 	KEEPER_KINDS,
 };
 

@@ -184,10 +184,9 @@ static int parse(struct xml_text *xml, const char **why)
 
 	if (!parser)
 		return -ENOMEM;
-	xml->doc = xmlCtxtReadMemory(parser, xml->text, (int)xml->size, NULL,
-				     "UTF-8",
-				     XML_PARSE_NONET | XML_PARSE_NOERROR |
-					     XML_PARSE_NOWARNING);
+	xml->doc = xmlCtxtReadMemory(
+		parser, xml->text, (int)xml->size, NULL, "UTF-8",
+		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	clear = parser->nsWellFormed;
 	xmlFreeParserCtxt(parser);
 	*why = "it is not well-formed XML";

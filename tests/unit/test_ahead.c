@@ -407,9 +407,9 @@ static void test_price_within(void **state)
 	for (unsigned int i = 0; i < 2; i++) {
 		price_init(&price);
 		assert_int_equal(null_iommu_new(0, i ? 0 : KB(64), &iommu), 0);
-		assert_int_equal(
-			price_measure(&price, iommu, i ? KB(127) : UINT64_MAX),
-			KB(64));
+		assert_int_equal(price_measure(&price, iommu,
+					       i ? KB(127) : UINT64_MAX),
+				 KB(64));
 		null_iommu_usage(iommu, &entries, &bytes);
 		assert_int_equal(entries, 0);
 		assert_in_range(null_iommu_peak(iommu), KB(64), KB(64));

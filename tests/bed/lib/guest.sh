@@ -163,6 +163,7 @@ guest_stirs() {
 		cat "$dir/stirs" >&2
 		return 124
 	fi
+	_guest_stuck "$name" > "$dir/stuck.log" 2>&1
 	progress "guest $name gives no sign of life: its QEMU is started again"
 	result "bed.guest_starts_repeated.$name" 1
 	kill -9 "$(guest_pid "$name")"
@@ -171,6 +172,20 @@ guest_stirs() {
 	done
 	rm -f "$dir"/{status,pid,ctl.in,serial.sock,qmp.sock}
 	_guest_launch "$dir"
+}
+
+# Where the guest's processor is, and what makes it leave the guest.
+_guest_stuck() {
+	local command counter
+
+	for command in 'info registers' 'info registers' 'x /24i $pc' 'xp /64wx 0x400' 'info pic' 'info lapic'; do
+		printf '%s:\n' "$command"
+		guest_qmp "$1" "{\"execute\": \"human-monitor-command\",
+			\"arguments\": {\"command-line\": \"$command\"}}" | sed 's/\\r\\n/\n/g'
+	done
+	for counter in exits io_exits mmio_exits irq_exits irq_injections halt_exits; do
+		printf '%s %s\n' "$counter" "$(cat /sys/kernel/debug/kvm/$counter)"
+	done
 }
 
 _guest_printed() {
