@@ -257,10 +257,34 @@ static void settle_words(struct vm *vm)
 	}
 }
 
+/*
+ * The kernel counts mappings, too. One that the books do not know would stay for
+ * good, uncharged: those of a process before that was not itself any longer.
+ */
+static int compare_count(struct vm *vm)
+{
+	struct iommu_limits limits;
+	uint64_t mapped;
+
+	if (iommu_get_limits(vm->iommu, &limits) < 0 ||
+	    limits.entries_max == IOMMU_ENTRIES_UNKNOWN ||
+	    limits.entries_free == IOMMU_ENTRIES_UNKNOWN)
+		return 0;
+	mapped = limits.entries_max - limits.entries_free;
+	if (mapped == ledger_pieces(vm->ledger))
+		return 0;
+	log_err("the state of the agent before this one is refused: it knows %llu mappings, and the kernel has %llu",
+		(unsigned long long)ledger_pieces(vm->ledger),
+		(unsigned long long)mapped);
+	return -EUCLEAN;
+}
+
 static int take_books(struct vm *vm)
 {
 	int r = take_extents(vm);
 
+	if (r == 0)
+		r = compare_count(vm);
 	if (r < 0)
 		return r;
 	crash_point("resume-ledger");

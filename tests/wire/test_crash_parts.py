@@ -388,6 +388,14 @@ class Refused(unittest.TestCase):
         os.pwrite(self.state, struct.pack("<Q", (1 << 64) - 2), self.extents()[0])
         self.refused("beyond all addresses")
 
+    def test_mapping_that_nobody_knows(self):
+        """One more in the kernel than in the books."""
+        data = os.pread(self.iommu, os.fstat(self.iommu).st_size, 0)
+        at = next(i for i in range(0, len(data), 24)
+                  if not struct.unpack_from("<QQQ", data, i)[1])
+        os.pwrite(self.iommu, struct.pack("<QQQ", 1 << 32, GRANULE, 3), at)
+        self.refused("it knows 2 mappings, and the kernel has 3")
+
     def lose(self, prefix, like=None):
         """The store loses one of these names; like: that of this file."""
         kept = self.agent.store

@@ -126,8 +126,9 @@ class FdStore:
 class KeptAgent(Agent):
     """An agent whose descriptors are kept. crash: where its first process is killed."""
 
-    def __init__(self, *args, crash=None, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, crash=None, iommu="null,entries=65535", **kwargs):
+        # With a limit it counts mappings, as the kernel does: whoever goes on compares.
+        super().__init__(*args, iommu=iommu, **kwargs)
         self.command[0] = CRASH_BINARY
         self.crash = crash
         self.store = FdStore(str(self.dir / "notify"))
