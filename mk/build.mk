@@ -9,6 +9,7 @@
 #   $(BUILD)        release: hardened, what is installed
 #   $(BUILD)/asan   address and undefined-behaviour sanitizers: unit, wire tests
 #   $(BUILD)/crash  the same with crash points (host/lib/crash.h): wire tests
+#   $(BUILD)/killed release with crash points: end-to-end tests
 #   $(BUILD)/tsan   thread sanitizer: tests/stress
 #   $(BUILD)/fuzz   libFuzzer, address and undefined-behaviour sanitizers
 #
@@ -150,6 +151,7 @@ AR ?= ar
 $(eval $(call variant,$(BUILD),CC,$(CFLAGS) $(HARDEN_CFLAGS),$(HARDEN_LDFLAGS) $(LDFLAGS)))
 $(eval $(call variant,$(BUILD)/asan,CC,$(ASAN_FLAGS),))
 $(eval $(call variant,$(BUILD)/crash,CC,$(ASAN_FLAGS) -DPVDMA_CRASH_POINTS,))
+$(eval $(call variant,$(BUILD)/killed,CC,$(CFLAGS) $(HARDEN_CFLAGS) -DPVDMA_CRASH_POINTS,$(HARDEN_LDFLAGS)))
 $(eval $(call variant,$(BUILD)/tsan,CLANG,$(TSAN_FLAGS),))
 $(eval $(call variant,$(BUILD)/fuzz,CLANG,$(FUZZ_FLAGS),))
 

@@ -193,6 +193,11 @@ check-e2e: ## end-to-end tests in the nested bed
 	$(Q)scripts/setup check deb
 	$(Q)$(HARNESS) $(E2E_GROUP)
 
+.PHONY: soak
+soak: ## what happens to VMs, at random, for HOURS hours (1); SEED=N repeats a run
+	$(Q)scripts/setup check deb
+	$(Q)tests/e2e/run --soak $(shell awk 'BEGIN { printf "%d", $(or $(HOURS),1) * 3600 }') soak
+
 .PHONY: check-fuzz
 check-fuzz: ## fuzz targets: the corpora, and a few seconds of new input each
 	$(Q)scripts/setup check

@@ -3,7 +3,8 @@
 
 Keeps descriptors that the command stores (FDSTORE=1), each open file once, and starts
 it again with them when it is killed. SIGTERM is passed on, and ends both; the exit status is the
-command's. In DIR: "agent", the process; "ready", how often it was ready.
+command's. In DIR: "agent", the process; "starts" and "ready", how often it was started, and
+ready. A label in "crash" is where the next process kills itself.
 """
 
 import os
@@ -22,6 +23,7 @@ class Keeper:
     def __init__(self, folder, command):
         self.folder, self.command = folder, command
         self.store = []     # (name, descriptor)
+        self.starts = 0
         self.ready = 0
         self.ending = False
         self.path = os.path.join(folder, "notify")
@@ -46,13 +48,19 @@ class Keeper:
 
     def start(self):
         env = {**os.environ, "NOTIFY_SOCKET": self.path, "FDSTORE": "1000"}
+        label = Path(self.folder, "crash")
+        if label.exists():
+            env["PVDMA_CRASH"] = label.read_text(encoding="ascii").strip()
+            label.unlink()
         if self.store:
             env["LISTEN_FDS"] = str(len(self.store))
             env["LISTEN_FDNAMES"] = ":".join(name for name, _ in self.store)
         self.process = subprocess.Popen(
             ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *self.command], env=env,
             close_fds=False, preexec_fn=self.place)
+        self.starts += 1
         self.write("agent", self.process.pid)
+        self.write("starts", self.starts)
 
     def receive(self):
         """Looks at one message; False: there is none."""

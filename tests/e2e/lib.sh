@@ -22,8 +22,9 @@ E2E_DIR=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 E2E_TEST=${E2E_TEST:-by-hand}
 mkdir -p "$E2E_RUN/agents"
 
-# Words in front of the next agents' command line (prlimit, setpriv, ...).
+# Words in front of the next agents' command line (prlimit, setpriv, ...), and which agent.
 AGENT_PREFIX=()
+AGENT=${AGENT:-pvdma-agent}
 
 # --- verdicts ------------------------------------------------------------------------
 
@@ -140,14 +141,14 @@ agent_run() {
 	mkdir -p "$dir"
 	rm -f "$dir/pid" "$dir/status"
 	shift
-	printf '%q ' "${AGENT_PREFIX[@]}" pvdma-agent "$@" > "$dir/command"
+	printf '%q ' "${AGENT_PREFIX[@]}" "$AGENT" "$@" > "$dir/command"
 	# shellcheck disable=SC2016 # expanded by the inner shells
 	setsid bash -c '
 		dir=$1
 		shift
 		bash -c "echo \$\$ > \$0/pid; exec \"\$@\"" "$dir" "$@"
 		echo $? > "$dir/status"
-	' bash "$dir" "${AGENT_PREFIX[@]}" "$E2E_BIN/pvdma-agent" "$@" \
+	' bash "$dir" "${AGENT_PREFIX[@]}" "$E2E_BIN/$AGENT" "$@" \
 		>> "$(agent_log "$name")" 2>&1 < /dev/null &
 	disown
 	eventually 30 "agent $name: a process" test -s "$dir/pid"

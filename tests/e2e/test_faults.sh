@@ -43,12 +43,6 @@ agent_stopped() {
 	same "requests given up" "$(g faults 'counter timeouts')" 0
 }
 
-# clock_by SECONDS: the host's wall clock jumps. Bash counts its SECONDS by it, so that nothing
-# that waits by them runs before it has jumped back.
-clock_by() {
-	python3 -c "import time; time.clock_settime(time.CLOCK_REALTIME, time.time() + $1)"
-}
-
 # comes_in_time SECONDS COMMAND...: whatever the wall clock says.
 comes_in_time() {
 	local tries

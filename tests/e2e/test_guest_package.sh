@@ -116,8 +116,31 @@ worked() {
 	expect "bytes pinned at the peak" "0 < $peak && $peak <= $QUOTA"
 }
 
+booted_again() {
+	(($(guest_boots system) > $1))
+}
+
+# A new kernel takes the place of the old one, without a reset of the machine: what the
+# device had mapped ends with the old module, and the new one begins with what it finds.
+kernel_replaced() {
+	local boots pid
+
+	boots=$(guest_boots system) pid=$(guest_pid system)
+	g system 'kexec --load --kexec-file-syscall "$(readlink -f /vmlinuz)" \
+		--initrd="$(readlink -f /initrd.img)" --reuse-cmdline
+		systemctl --no-block kexec'
+	eventually 300 "the new kernel" booted_again "$boots"
+	same "QEMU" "$(guest_pid system)" "$pid"
+	g system dmesg > "$LOG"
+	in_time
+	g system 'cd /var/tmp; pvdma-work disk data 8 4M 64K 2' 600
+	same "failures of $NVME" "$(g system "counter failures $NVME")" 0
+	same "DMA faults of the disk" "$(vtd_faults "$L1_NVME")" "$(< "$E2E_RUN/faults")"
+}
+
 step boots booted
 step in-time in_time
 step dkms from_dkms
 step parameters parameters
 step works worked
+step kexec kernel_replaced

@@ -90,9 +90,9 @@ agent_is_caged() {
 	expect "the agent's user" "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status") > 60000"
 }
 
-# The device of this class, in the guest.
+# in_guest CLASS [GUEST]: the device of this class, in the guest.
 in_guest() {
-	g op "for d in /sys/bus/pci/devices/*; do
+	g "${2:-op}" "for d in /sys/bus/pci/devices/*; do
 		[ \$(cat \$d/class) != $1 ] || basename \$d; done"
 }
 
@@ -306,6 +306,35 @@ restarts() {
 	agent_is_caged $QUOTA
 }
 
+knows_op() {
+	pvdmactl show op > /dev/null 2>&1
+}
+
+op_runs() {
+	[[ $(virt domstate op 2> /dev/null) == running ]]
+}
+
+is_caged() {
+	(agent_is_caged $QUOTA) > /dev/null 2>&1
+}
+
+# Both are killed while the domain runs; and the agent is, while nobody is there to raise
+# its limit, which comes with who is.
+all_killed() {
+	systemctl kill --signal=KILL pvdmad.service
+	eventually 30 "pvdmad knows the VM" knows_op
+	systemctl kill --signal=KILL libvirtd.service
+	eventually 60 "libvirtd knows the domain" op_runs
+	g op "work $(in_guest 0x010802) 8M" 600
+	systemctl mask --runtime --now pvdmad.service
+	kill_agent
+	systemctl unmask --runtime pvdmad.service
+	systemctl start pvdmad.service
+	eventually 30 "the limit" is_caged
+	g op "work $(in_guest 0x010802) 8M" 600
+	same "failures" "$(g op "counter failures $(in_guest 0x010802)")" 0
+}
+
 stop_domain() {
 	guest_sh op dmesg 20 > "$E2E_RUN/dmesg.op" || true
 	virt destroy op
@@ -378,6 +407,35 @@ detach_devices() {
 	virt_stop op
 }
 
+# A domain that was started without any of this, but with shared memory and two ports to
+# spare: what it lacks is plugged in, too.
+plugged() {
+	virt_xml fresh --mem 512M --file "$E2E_BIN/pvdma-dkms-6.12.ko:extra/pvdma.ko" \
+		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_DIR/guest.sh:e2e.sh" \
+		--devices "<controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/>" \
+		> "$E2E_RUN/fresh.xml"
+	virt define "$E2E_RUN/fresh.xml"
+	virt start fresh
+	virt_follow fresh
+	guest_up fresh
+	pvdmactl attach fresh "$DISK" --quota 32M --live --yes
+	same "the agent's unit" "$(systemctl is-active pvdma-agent@fresh.service)" active
+	eventually 60 "the guest sees both" fresh_has_both
+	load_pvdma fresh 1
+	moves_data fresh "$(in_guest 0x010802 fresh)" 16M
+	expect "bytes pinned" "$(pinned_bytes) <= $((32 << 20))"
+	virt_stop fresh
+	eventually 30 "nothing is pinned" pinned_at_most 0
+	eventually 60 "nvme has $DISK back" has_driver "$DISK" nvme
+	# it is in the definition, too
+	virt dumpxml --inactive fresh > "$E2E_RUN/fresh.xml"
+	contains "the domain" "$E2E_RUN/fresh.xml" "address=.$DISK"
+}
+
+fresh_has_both() {
+	[[ -n $(in_guest 0x010802 fresh) && -n $(g fresh 'ls /sys/bus/virtio/devices | xargs -I{} grep -l 0x0027 /sys/bus/virtio/devices/{}/device') ]]
+}
+
 step install install_packages
 step host-drives host_drives
 step doctor doctor
@@ -393,7 +451,9 @@ step scrape scrape
 step textfile textfile
 step somebody-else somebody_else
 step restarts restarts
+step all-killed all_killed
 step stop stop_domain
 step failures failures
 step old-qemu old_qemu
 step detach detach_devices
+step plugged plugged
