@@ -302,7 +302,8 @@ static int keep_state(struct agent *agent)
 	int r;
 
 	agent->kept = kept_root(state);
-	keeper_count_in(agent->keeper, &agent->kept->counter);
+	keeper_count_in(agent->keeper, &agent->kept->counter,
+			&agent->kept->lost);
 	if (agent->resuming)
 		return 0;
 	kept_write_config(agent->kept, agent->config);

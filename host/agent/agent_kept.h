@@ -57,6 +57,7 @@ struct kept_config {
 
 struct kept_root {
 	uint64_t counter; /* of ids */
+	uint64_t lost;	  /* descriptors that could not be kept */
 	uint32_t complete; /* the agent serves: there is something to go on with */
 	uint32_t resumed; /* how often it was gone on with */
 	uint64_t container;

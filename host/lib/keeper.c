@@ -55,7 +55,7 @@ struct entry {
 struct keeper {
 	bool active;
 	size_t most; /* that the store takes */
-	uint64_t *counter;
+	uint64_t *counter, *lost;
 	struct entry *entries;
 	size_t num;
 };
@@ -268,10 +268,12 @@ int keeper_put_state(struct keeper *keeper, int fd)
 	return keeper_active(keeper) ? put(KEEPER_STATE, fd) : 0;
 }
 
-void keeper_count_in(struct keeper *keeper, uint64_t *counter)
+void keeper_count_in(struct keeper *keeper, uint64_t *counter, uint64_t *lost)
 {
-	if (keeper)
-		keeper->counter = counter;
+	if (!keeper)
+		return;
+	keeper->counter = counter;
+	keeper->lost = lost;
 }
 
 /* An entry for @fd as @like says, in the store. NULL: there is none, logged. */
@@ -311,11 +313,12 @@ static struct entry *put_in(struct keeper *keeper, int fd,
 
 uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd)
 {
-	struct entry like = { 0 }, *e;
+	struct entry like = { 0 }, *e = NULL;
 
-	if (!keeper_active(keeper) || fd < 0 || describe(fd, &like) < 0)
+	if (!keeper_active(keeper) || fd < 0)
 		return 0;
-	e = find_file(keeper, fd, &like);
+	if (describe(fd, &like) == 0)
+		e = find_file(keeper, fd, &like);
 	if (!e) {
 		like.id = (uint64_t)kind << KIND_SHIFT |
 			  (++*keeper->counter & NUMBER_MASK);
@@ -323,8 +326,10 @@ uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd)
 		e = put_in(keeper, fd, &like);
 		crash_point("kept");
 	}
-	if (!e)
+	if (!e) {
+		++*keeper->lost;
 		return 0;
+	}
 	e->refs++;
 	return e->id;
 }

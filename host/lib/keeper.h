@@ -56,10 +56,10 @@ int keeper_take_state(struct keeper *keeper);
 int keeper_put_state(struct keeper *keeper, int fd);
 
 /*
- * Where ids are counted: in the state, so that those of the process before are
- * not used again.
+ * Where ids are counted, so that those of the process before are not used again; and
+ * what could not be kept, without which nobody can go on: both in the state.
  */
-void keeper_count_in(struct keeper *keeper, uint64_t *counter);
+void keeper_count_in(struct keeper *keeper, uint64_t *counter, uint64_t *lost);
 
 /*
  * Puts the file of @fd in, borrowed; or refers to it once more. Its id, or 0: not

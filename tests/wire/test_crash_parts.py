@@ -311,6 +311,29 @@ class Once(unittest.TestCase):
                 self.assertEqual(a.kills, 1)
 
 
+class Full(unittest.TestCase):
+    """The store has no room for all: said at once, and nobody goes on without the rest."""
+
+    def test_full(self):
+        with store.KeptAgent(quota="1M", args=COARSE, most=14, expect=1) as a, \
+                Guest(a) as guest:
+            guest.ready()
+            events = [os.eventfd(0, os.EFD_CLOEXEC) for _ in range(12)]
+            for i, event in enumerate(events):
+                guest.vfio.set_irqs(MSIX, SET_TRIGGER, i, 1, fds=[event])
+                os.close(event)
+            self.assertIn("store is full (14)", a.stderr())
+            a.store.sync()
+            self.assertLessEqual(len(a.store.names()), 14)
+            a.kill()
+            a.resume(wait=False)
+            self.assertEqual(a.wait(PATIENCE), 1, a.stderr())
+            self.assertIn("raise FileDescriptorStoreMax=", a.stderr().splitlines()[-2] +
+                          a.stderr().splitlines()[-1])
+            a.store.sync()
+            self.assertEqual(a.store.names(), [])
+
+
 class Refused(unittest.TestCase):
     """A state that cannot be gone on with: said, cleaned up, and no more."""
 

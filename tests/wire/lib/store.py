@@ -37,8 +37,9 @@ def place_fds(fds):
 class FdStore:
     """The descriptors, by name; and how often the agent said that it is ready."""
 
-    def __init__(self, path):
+    def __init__(self, path, most=FDS_MAX):
         self.path = path
+        self.most = most
         self.fds = []       # (name, descriptor), in their order
         self.ready = 0
         self.status = ""
@@ -106,7 +107,7 @@ class FdStore:
 
     def _look_at(self, lines, fds):
         name = lines.get("FDNAME", "stored")
-        if "FDSTORE" in lines and len(self.fds) < FDS_MAX:
+        if "FDSTORE" in lines and len(self.fds) < self.most:
             assert lines.get("FDPOLL") == "0", lines
             known = [fd for fd in fds if any(same_file(fd, old) for _, old in self.fds)]
             self.fds += [(name, fd) for fd in fds if fd not in known]
@@ -124,14 +125,15 @@ class FdStore:
 
 
 class KeptAgent(Agent):
-    """An agent whose descriptors are kept. crash: where its first process is killed."""
+    """An agent whose descriptors are kept, so many at most. crash: where its first process
+    is killed."""
 
-    def __init__(self, *args, crash=None, iommu="null,entries=65535", **kwargs):
+    def __init__(self, *args, crash=None, iommu="null,entries=65535", most=FDS_MAX, **kwargs):
         # With a limit it counts mappings, as the kernel does: whoever goes on compares.
         super().__init__(*args, iommu=iommu, **kwargs)
         self.command[0] = CRASH_BINARY
         self.crash = crash
-        self.store = FdStore(str(self.dir / "notify"))
+        self.store = FdStore(str(self.dir / "notify"), most)
         self.starts = 0
         self.kills = 0
         self.left = None    # names that a process left in the store that ended well
@@ -154,7 +156,7 @@ class KeptAgent(Agent):
         stored = list(self.store.fds)
         env = {k: v for k, v in os.environ.items()
                if k not in ("PVDMA_CRASH", "LISTEN_FDS", "LISTEN_FDNAMES")}
-        env.update(NOTIFY_SOCKET=self.store.path, FDSTORE=str(FDS_MAX))
+        env.update(NOTIFY_SOCKET=self.store.path, FDSTORE=str(self.store.most))
         if self.crash:
             env["PVDMA_CRASH"] = self.crash
         if stored:
