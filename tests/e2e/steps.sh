@@ -218,3 +218,13 @@ unplug_memory() {
 clock_by() {
 	python3 -c "import time; time.clock_settime(time.CLOCK_REALTIME, time.time() + $1)"
 }
+
+# newer PACKAGE: the same as a later version, in $E2E_RUN/newer.deb.
+newer() {
+	local dir=$E2E_RUN/newer
+
+	rm -rf "$dir"
+	dpkg-deb -R "$1" "$dir"
+	sed -i 's/^Version: .*/&+1/' "$dir/DEBIAN/control"
+	dpkg-deb -Znone --root-owner-group -b "$dir" "$E2E_RUN/newer.deb" > /dev/null
+}

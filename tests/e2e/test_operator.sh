@@ -273,16 +273,6 @@ somebody_else() {
 	same "the quota" "$(pvdmactl show op --json | jq .quota)" $QUOTA
 }
 
-# newer FILE: the same package as a later version.
-newer() {
-	local dir=$E2E_RUN/newer
-
-	rm -rf "$dir"
-	dpkg-deb -R "$1" "$dir"
-	sed -i 's/^Version: .*/&+1/' "$dir/DEBIAN/control"
-	dpkg-deb -Znone --root-owner-group -b "$dir" "$E2E_RUN/newer.deb" > /dev/null
-}
-
 # The domain goes on while what runs it is upgraded and restarted.
 restarts() {
 	local pid

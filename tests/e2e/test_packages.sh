@@ -6,6 +6,8 @@
 #
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/steps.sh
+. "$E2E_DIR/steps.sh"
 
 # Where programs keep what they remember of a file's coming and going.
 MEMORY='/(proc|sys|dev|run|tmp|bed|root|usr/lib/modules|var/(log|cache|tmp|backups)|var/lib/(dpkg|apt|systemd/catalog))'
@@ -95,16 +97,6 @@ agent_stays() {
 		> "/run/systemd/system/$AGENT.d/test.conf"
 	systemctl daemon-reload
 	systemctl start "$AGENT"
-}
-
-# newer FILE: the same package as version VERSION+1.
-newer() {
-	local dir=$E2E_RUN/newer
-
-	rm -rf "$dir"
-	dpkg-deb -R "$1" "$dir"
-	sed -i 's/^Version: .*/&+1/' "$dir/DEBIAN/control"
-	dpkg-deb -Znone --root-owner-group -b "$dir" "$E2E_RUN/newer.deb" > /dev/null
 }
 
 upgrade() {
