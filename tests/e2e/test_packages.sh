@@ -11,7 +11,7 @@
 
 # Where programs keep what they remember of a file's coming and going.
 MEMORY='/(proc|sys|dev|run|tmp|bed|root|usr/lib/modules|var/(log|cache|tmp|backups)|var/lib/(dpkg|apt|systemd/catalog))'
-AGENT=pvdma-agent@stays.service
+UNIT=pvdma-agent@stays.service
 export DEBIAN_FRONTEND=noninteractive
 
 # system NAME: what there is: files with owners and modes, users, groups, units.
@@ -92,11 +92,11 @@ main_pid() {
 
 # An agent in its unit's sandbox, with a program in its place that needs nobody.
 agent_stays() {
-	mkdir -p "/run/systemd/system/$AGENT.d"
+	mkdir -p "/run/systemd/system/$UNIT.d"
 	printf '%s\n' '[Service]' Type=exec WatchdogSec=0 ExecStart= 'ExecStart=sleep infinity' \
-		> "/run/systemd/system/$AGENT.d/test.conf"
+		> "/run/systemd/system/$UNIT.d/test.conf"
 	systemctl daemon-reload
-	systemctl start "$AGENT"
+	systemctl start "$UNIT"
 }
 
 upgrade() {
@@ -106,13 +106,13 @@ upgrade() {
 	if [[ -e /usr/sbin/pvdmad ]]; then
 		echo 'budget=1G' >> /etc/pvdma/pvdmad.conf
 		agent_stays
-		agent=$(main_pid "$AGENT")
+		agent=$(main_pid "$UNIT")
 		service=$(main_pid pvdmad.service)
 	fi
 	apt-get -q install -y "$E2E_RUN/newer.deb"
 	[[ $(dpkg-query -W -f '${Version}' pvdma-host) == *+1 ]] || fail "it is not the newer version"
 	service_or_skip
-	same "the agent's pid" "$(main_pid "$AGENT")" "$agent"
+	same "the agent's pid" "$(main_pid "$UNIT")" "$agent"
 	expect "pvdmad runs" "$(main_pid pvdmad.service) > 0"
 	expect "pvdmad is another process" "$(main_pid pvdmad.service) != $service"
 	contains "what was configured" /etc/pvdma/pvdmad.conf '^budget=1G$'
@@ -122,7 +122,7 @@ remove() {
 	apt-get -q remove -y pvdma-host pvdma-tools
 	[[ ! -e /usr/sbin/pvdma-agent ]] || fail "pvdma-agent is still there"
 	[[ -e /etc/modprobe.d/pvdma.conf ]] || fail "what was configured is gone already"
-	! systemctl is-active pvdmad.service "$AGENT" || fail "something still runs"
+	! systemctl is-active pvdmad.service "$UNIT" || fail "something still runs"
 	[[ ! -e /run/pvdma ]] || fail "/run/pvdma is left: $(ls /run/pvdma)"
 }
 
@@ -130,7 +130,7 @@ purge() {
 	local what
 
 	apt-get -q purge -y pvdma-host pvdma-tools
-	rm -rf "/run/systemd/system/$AGENT.d"
+	rm -rf "/run/systemd/system/$UNIT.d"
 	systemctl daemon-reload
 	system after
 	for what in files users units; do
