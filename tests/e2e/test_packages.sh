@@ -10,7 +10,7 @@
 . "$E2E_DIR/steps.sh"
 
 # Where programs keep what they remember of a file's coming and going.
-MEMORY='/(proc|sys|dev|run|tmp|bed|root|usr/lib/modules|var/(log|cache|tmp|backups)|var/lib/(dpkg|apt|systemd/catalog))'
+MEMORY='/(proc|sys|dev|run|tmp|bed|root|usr/lib/modules|var/(log|cache|tmp|backups)|var/lib/(dpkg|apt|systemd/catalog)|etc/g?(passwd|group|shadow)-)'
 UNIT=pvdma-agent@stays.service
 export DEBIAN_FRONTEND=noninteractive
 
