@@ -441,22 +441,48 @@ _guest_answered() {
 	grep -q "^end $2 [0-9]* \.$" "$1/ctl.out"
 }
 
+# It answered, or can't any more: who was asked is gone, and another kernel is there.
+_guest_answered_or_gone() {
+	_guest_answered "$2" "$3" || (($(guest_boots "$1") > $4))
+}
+
 # guest_sh NAME COMMAND [SECONDS]: run a command in a live guest; its output
 # (stdout and stderr) and status. Commands may run at the same time.
 guest_sh() {
-	local name=$1 limit=${3:-60} dir id status
+	local name=$1 limit=${3:-60} dir id status boots asked
 
 	dir=$(guest_dir "$name") || return
 	guest_alive "$name" || { echo "guest_sh: $name does not run" >&2; return 125; }
+	boots=$(guest_boots "$name") asked=$(_guest_asked "$name")
 	id=$BASHPID.$((BED_SERIAL += 1)).$RANDOM
 	(
 		flock 9
 		printf 'run %s %s %s\n' "$id" "$limit" "$(base64 -w 0 <<< "$2")" 1<> "$dir/ctl.in"
 	) 9> "$dir/ctl.lock"
-	_guest_await "$name" $((limit + 20)) "'${2:0:60}'" _guest_answered "$dir" "$id" || return
+	_guest_await "$name" $((limit + 20)) "'${2:0:60}'" \
+		_guest_answered_or_gone "$name" "$dir" "$id" "$boots" || return
+	if ! _guest_answered "$dir" "$id"; then
+		_guest_lost "$name" "${2:0:60}" "$asked" >&2
+		return 124
+	fi
 	awk -v id="$id" '$1 == "out" && $2 == id { print $3 }' "$dir/ctl.out" | base64 -d
 	status=$(awk -v id="$id" '$1 == "end" && $2 == id { print $3 }' "$dir/ctl.out")
 	return "$status"
+}
+
+# How often a reset was asked for by QEMU's monitor.
+_guest_asked() {
+	cat "$(guest_dir "$1")/resets" 2> /dev/null | wc -l
+}
+
+# A kernel that ends by itself says why. One that does not was reset by its machine: the
+# doubly emulated one does that, now and then, without being asked.
+_guest_lost() {
+	local why='was reset without a word'
+
+	[[ $(_guest_asked "$1") == "$3" ]] || why='was reset, as somebody wanted it,'
+	! grep -qsE 'Kernel panic|Oops|BUG:' "$(guest_dir "$1")/serial.log" || why='died'
+	echo "bed: guest $1 $why while it did '$2'"
 }
 
 # guest_qmp NAME JSON: one command to QEMU's monitor; prints its "return".
@@ -464,6 +490,7 @@ guest_qmp() {
 	local dir
 
 	dir=$(guest_dir "$1") || return
+	[[ $2 != *system_reset* ]] || echo >> "$dir/resets"
 	if [[ -e $dir/domain ]]; then
 		virt qemu-monitor-command "$1" "$2" | jq -ec .return
 		return
