@@ -164,6 +164,12 @@ int stream_in_take(struct stream_in *in, uint32_t i, uint64_t *ret_id)
 	return steal_fd(&in->fds[i]);
 }
 
+void stream_in_put_back(struct stream_in *in, uint32_t i, int fd)
+{
+	in->fds[i] = fd;
+	in->taken[i] = false;
+}
+
 static void keep_fd(struct stream_in *in, int fd)
 {
 	uint32_t i = in->num;

@@ -86,5 +86,10 @@ ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size);
  * goes on after a kill can take it once more, under the same id.
  */
 int stream_in_take(struct stream_in *in, uint32_t i, uint64_t *ret_id);
+/*
+ * The caller has no use for the one that it took. It stays kept until
+ * stream_in_done(): the message may be handled once more.
+ */
+void stream_in_put_back(struct stream_in *in, uint32_t i, int fd);
 
 #endif

@@ -220,6 +220,41 @@ class Parts(unittest.TestCase):
         os.close(same)
         os.close(other)
 
+    def test_own_descriptors(self):
+        """What the agent handed out comes back, as memory and to be called at."""
+        v, fe, agent_ = self.guest.vfio, self.guest.front_end, self.agent
+        fe.negotiate()
+        bar = v.region_info(0)
+        agent_.store.sync()
+        before = agent_.store.names()
+        v.dma_map(512 * MIB, 4096, bar.fd)
+        fe.vring_fd(vu.SET_VRING_CALL, 0, bar.fd)
+        self.kill()
+        v.dma_unmap(512 * MIB, 4096)
+        fe.vring_fd(vu.SET_VRING_CALL, 0)
+        agent_.store.sync()
+        self.assertEqual(agent_.store.names(), before)
+        self.kill()
+        v.write(0, 0, b"abcd")
+        self.assertEqual(os.pread(bar.fd, 4, 0), b"abcd")
+        os.close(bar.fd)
+
+    def test_refused_descriptor(self):
+        """Refused when it had been taken already: it is, once more, by the next process."""
+        fe, agent_ = self.guest.front_end, self.agent
+        fe.negotiate()
+        agent_.store.sync()
+        before = agent_.store.names()
+        agent_.crashes.append("vhost-executed")
+        self.kill()
+        with self.assertRaises(vu.Refused):
+            fe.vring_fd(vu.SET_VRING_KICK, 0, self.guest.queues[0].kick_fd)
+        agent_.settle()
+        self.assertEqual(agent_.kills, 2)
+        self.assertTrue(fe.alive())
+        agent_.store.sync()
+        self.assertEqual(agent_.store.names(), before)
+
     def test_messages_in_a_row(self):
         """Descriptors stay with their message, though a look shows those of the next."""
         v = self.guest.vfio

@@ -20,7 +20,6 @@
 
 #include "vhost/backend.h"
 #include "vm.h"
-#include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/macros.h"
 
@@ -322,10 +321,9 @@ static int take_vring_fd(struct vhost *vhost, struct message *msg,
 static int do_set_vring_kick(struct vhost *vhost, struct message *msg,
 			     struct reply *reply)
 {
-	_cleanup_close_ int fd = -EBADF;
 	struct queue *q;
 	uint64_t id;
-	int r;
+	int fd, r;
 
 	r = take_vring_fd(vhost, msg, reply, &q, &fd, &id);
 	if (r)
@@ -333,14 +331,12 @@ static int do_set_vring_kick(struct vhost *vhost, struct message *msg,
 	if (fd < 0)
 		return refuse(reply, EINVAL, "polling was not offered");
 	r = queue_start(q, fd, id);
-	if (r)
-		keeper_drop(vhost->keeper, id);
-	if (r)
-		return refuse(reply, r,
-			      "the ring is not set up, or the descriptor "
-			      "cannot be polled");
-	steal_fd(&fd);
-	return 0;
+	if (r == 0)
+		return 0;
+	message_put_back_fd(msg, 0, fd);
+	return refuse(reply, r,
+		      "the ring is not set up, or the descriptor cannot be "
+		      "polled");
 }
 
 static int do_set_vring_call(struct vhost *vhost, struct message *msg,
@@ -385,10 +381,9 @@ static int do_set_vring_enable(struct vhost *vhost, struct message *msg,
 static int do_set_backend_req_fd(struct vhost *vhost, struct message *msg,
 				 struct reply *reply)
 {
-	_cleanup_close_ int fd = -EBADF;
 	socklen_t len = sizeof(int);
 	uint64_t id;
-	int type, r;
+	int fd, type, r;
 
 	if (getsockopt(message_fd(msg, 0), SOL_SOCKET, SO_TYPE, &type, &len) <
 		    0 ||
@@ -396,12 +391,9 @@ static int do_set_backend_req_fd(struct vhost *vhost, struct message *msg,
 		return refuse(reply, EINVAL, "not a stream socket");
 	fd = message_take_fd(msg, 0, &id);
 	r = backend_set_channel(vhost, fd, id);
-	if (r < 0) {
-		keeper_drop(vhost->keeper, id);
-		return r;
-	}
-	steal_fd(&fd);
-	return 0;
+	if (r < 0)
+		message_put_back_fd(msg, 0, fd);
+	return r;
 }
 
 /*

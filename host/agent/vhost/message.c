@@ -98,6 +98,11 @@ int message_take_fd(struct message *msg, unsigned int i, uint64_t *ret_id)
 	return stream_in_take(&msg->in, i, ret_id);
 }
 
+void message_put_back_fd(struct message *msg, unsigned int i, int fd)
+{
+	stream_in_put_back(&msg->in, i, fd);
+}
+
 int message_fd(const struct message *msg, unsigned int i)
 {
 	return i < msg->in.num ? msg->in.fds[i] : -EBADF;

@@ -62,7 +62,9 @@ int message_receive(int socket, struct message *msg);
  * keeper. -EBADF where there is none.
  */
 int message_take_fd(struct message *msg, unsigned int i, uint64_t *ret_id);
-/* The same, borrowed. */
+/* The caller has no use for the one that it took. */
+void message_put_back_fd(struct message *msg, unsigned int i, int fd);
+/* The same as message_take_fd(), borrowed. */
 int message_fd(const struct message *msg, unsigned int i);
 unsigned int message_num_fds(const struct message *msg);
 
