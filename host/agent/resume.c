@@ -129,15 +129,22 @@ static int map_again(struct vm *vm, struct ledger_extent *e, uint64_t pos,
 
 /*
  * A granule with borders of memory in it: pieces come and go while it is in the
- * books, so that those say too much or too little of one.
+ * books, so that those say too much or too little of one. @anew: what is mapped is
+ * not taken for the pieces that there are to be.
  */
-static int settle_cut(struct vm *vm, struct ledger_extent *e)
+static int settle_cut(struct vm *vm, struct ledger_extent *e, bool anew)
 {
 	uint64_t pos = ledger_first(e) << vm_shift(vm);
 	uint64_t last = pos + (span(vm, e) - 1);
 
 	e->charge.bytes = 0;
 	e->pieces = 0;
+	if (anew) {
+		int r = iommu_unmap(vm->iommu, pos, span(vm, e), NULL);
+
+		if (r < 0)
+			return r;
+	}
 	for (;;) {
 		const struct memory_region *region =
 			memory_find(vm->memory, pos, true);
@@ -169,7 +176,7 @@ static bool is_leaving(const struct vm *vm, const struct ledger_extent *e)
 	       ledger_end(e) <= leaving->end;
 }
 
-static int take_extent(struct vm *vm, uint32_t extent)
+static int take_extent(struct vm *vm, uint32_t extent, bool anew)
 {
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 	struct extent_shape shape = { 0 };
@@ -188,7 +195,7 @@ static int take_extent(struct vm *vm, uint32_t extent)
 		return end_extent(vm, extent);
 	if (e->count == 1 && (shape.pieces != 1 || shape.bytes != span(vm, e) ||
 			      e->pieces != 1 || e->charge.bytes != span(vm, e)))
-		r = settle_cut(vm, e);
+		r = settle_cut(vm, e, anew);
 	else if (e->pieces != 1 || e->charge.bytes != shape.bytes)
 		r = refuse("an extent is charged other than it is long", e);
 	else
@@ -205,10 +212,11 @@ static int take_extent(struct vm *vm, uint32_t extent)
 	return 0;
 }
 
-static int take_extents(struct vm *vm)
+static int take_extents(struct vm *vm, bool anew)
 {
 	uint32_t top;
 
+	vm->root->quota.charged = 0;
 	ledger_recover(vm->ledger);
 	top = ledger_slots(vm->ledger);
 	for (uint32_t extent = 0; extent < top; extent++) {
@@ -219,7 +227,7 @@ static int take_extents(struct vm *vm)
 			break;
 		case LEDGER_DRAFT:
 		case LEDGER_ENTERED:
-			r = take_extent(vm, extent);
+			r = take_extent(vm, extent, anew);
 			break;
 		default:
 			r = refuse("a slot is nothing",
@@ -257,20 +265,79 @@ static void settle_words(struct vm *vm)
 	}
 }
 
-/*
- * The kernel counts mappings, too. One that the books do not know would stay for
- * good, uncharged: those of a process before that was not itself any longer.
- */
-static int compare_count(struct vm *vm)
+/* Adds the bytes that were mapped in granules [first, end), and ends them. */
+static int end_between(struct vm *vm, uint64_t first, uint64_t end,
+		       uint64_t *bytes)
 {
+	const uint64_t half = (UINT64_MAX >> vm_shift(vm)) / 2 + 1;
+	uint64_t ended = 0;
+	int r;
+
+	/* All addresses have no size in 64 bits. */
+	if (first < half && end > half) {
+		r = end_between(vm, first, half, bytes);
+		return r < 0 ? r : end_between(vm, half, end, bytes);
+	}
+	if (first == end)
+		return 0;
+	r = iommu_unmap(vm->iommu, first << vm_shift(vm),
+			(end - first) << vm_shift(vm), &ended);
+	*bytes += ended;
+	return r;
+}
+
+/*
+ * What is mapped, and not in the books, would stay for good, uncharged: that of a
+ * process before that was not itself any longer. No number in the state can hide it.
+ */
+static int end_unknown(struct vm *vm)
+{
+	const uint64_t end = (UINT64_MAX >> vm_shift(vm)) + 1;
+	uint64_t at = 0, bytes = 0;
+	uint32_t extent;
+	int r = 0;
+
+	while (r == 0 &&
+	       (extent = ledger_seek(vm->ledger, at)) != LEDGER_NONE) {
+		const struct ledger_extent *e = ledger_get(vm->ledger, extent);
+
+		r = end_between(vm, at, ledger_first(e), &bytes);
+		at = ledger_end(e);
+	}
+	if (r == 0)
+		r = end_between(vm, at, end, &bytes);
+	if (r < 0)
+		return log_err_errno(
+			r,
+			"cannot unmap what the state of the agent before this one does not know");
+	if (bytes == 0)
+		return 0;
+	log_err("the state of the agent before this one is refused: %llu bytes were mapped of which it does not know",
+		(unsigned long long)bytes);
+	return -EUCLEAN;
+}
+
+/* How many the kernel has; as many as the books have where it does not count. */
+static uint64_t count_mapped(struct vm *vm)
+{
+	uint64_t known = ledger_pieces(vm->ledger);
 	struct iommu_limits limits;
-	uint64_t mapped;
 
 	if (iommu_get_limits(vm->iommu, &limits) < 0 ||
 	    limits.entries_max == IOMMU_ENTRIES_UNKNOWN ||
 	    limits.entries_free == IOMMU_ENTRIES_UNKNOWN)
-		return 0;
-	mapped = limits.entries_max - limits.entries_free;
+		return known;
+	/* One that offers the container without its limit (iommufd). */
+	if (limits.entries_free == limits.entries_max)
+		return known;
+	return limits.entries_max - limits.entries_free;
+}
+
+/* The kernel counts mappings, too: each piece is one. */
+static int compare_count(struct vm *vm)
+{
+	uint64_t mapped = count_mapped(vm);
+
 	if (mapped == ledger_pieces(vm->ledger))
 		return 0;
 	log_err("the state of the agent before this one is refused: it knows %llu mappings, and the kernel has %llu",
@@ -279,10 +346,19 @@ static int compare_count(struct vm *vm)
 	return -EUCLEAN;
 }
 
+/*
+ * Where a region came in the place of others in a cut granule, and was mapped, but
+ * not noted yet, what is mapped there are not the pieces of those. It is rare enough
+ * to take all such pieces from under a device for a moment.
+ */
 static int take_books(struct vm *vm)
 {
-	int r = take_extents(vm);
+	int r = take_extents(vm, false);
 
+	if (r == 0)
+		r = end_unknown(vm);
+	if (r == 0 && count_mapped(vm) != ledger_pieces(vm->ledger))
+		r = take_extents(vm, true);
 	if (r == 0)
 		r = compare_count(vm);
 	if (r < 0)

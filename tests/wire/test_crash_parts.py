@@ -20,7 +20,7 @@ from lib import store, vfio_user
 from lib import vhost_user as vu
 from lib.agent import ROOT
 from lib.files import same_file
-from lib.story import BAR1, CONFIG, GRANULE, MSIX, PATIENCE, SET_TRIGGER, agent
+from lib.story import BAR1, CONFIG, GRANULE, MSIX, ODD, PATIENCE, SET_TRIGGER, agent
 from lib.vhost_user import COARSE, MIB, Guest
 
 
@@ -255,6 +255,36 @@ class Parts(unittest.TestCase):
         agent_.store.sync()
         self.assertEqual(agent_.store.names(), before)
 
+    def test_regions_in_place_of_others(self):
+        """Killed when two pieces of a granule had become one, which nobody has noted."""
+        g, agent_ = self.guest, self.agent
+        second = agent_.vfio_user(1)
+        self.addCleanup(second.close)
+        for client in (g.vfio, second):
+            for at in (0, 4096, 12288):
+                client.dma_map(ODD + at, 4096, g.memory.fd, at)
+        g.ready()
+        first = ODD // GRANULE
+        self.assertEqual(g.leaf(first // 1024).status, vu.OK)
+        self.assertEqual(g.map((first, 1)).status, vu.OK)
+        g.hold(first)
+        self.assertEqual(agent_.mapped(), [(ODD + at, 4096) for at in (0, 4096, 12288)])
+        for at in (0, 4096):
+            g.vfio.dma_unmap(ODD + at, 4096)
+        for crash in ("map-called", "region", "region-noted"):
+            agent_.crashes.append(crash)
+            self.kill()
+            g.vfio.dma_map(ODD, 8192, g.memory.fd)
+            agent_.settle()
+            self.assertEqual(agent_.mapped(), [(ODD, 8192), (ODD + 12288, 4096)])
+            vm = agent_.ask("stats")["vm"]
+            self.assertEqual((vm["mapped_bytes"], vm["entries"]), (12288, 2))
+            # Back to three pieces.
+            g.vfio.dma_unmap(ODD, 8192)
+            for at in (0, 4096):
+                second.dma_unmap(ODD + at, 4096)
+                second.dma_map(ODD + at, 4096, g.memory.fd, at)
+
     def test_messages_in_a_row(self):
         """Descriptors stay with their message, though a look shows those of the next."""
         v = self.guest.vfio
@@ -410,23 +440,27 @@ class Refused(unittest.TestCase):
         os.ftruncate(self.state, 4096)
         self.refused("another size")
 
-    def extents(self):
-        """The offsets of both extents in the state."""
+    def find(self, layout, is_it):
+        """The offsets of what is_it() says is it, of all that has this layout."""
         found, at = [], 0
-        size = os.fstat(self.state).st_size
-        while at < size:
+        size, end = struct.calcsize(layout), os.fstat(self.state).st_size
+        while at < end:
             try:
                 at = os.lseek(self.state, at, os.SEEK_DATA)
             except OSError:
                 break
-            end = os.lseek(self.state, at, os.SEEK_HOLE)
-            data = os.pread(self.state, end - at, at)
-            for i in range(0, len(data) - 63, 8):
-                # key, children and priority, mark; charge and count
-                key, mark, charge, count = struct.unpack_from("<Q12xIQI", data, i)
-                if key in (100, 200) and (mark, charge, count) == (2, 3 * GRANULE, 3):
-                    found.append(at + i)
-            at = end
+            hole = os.lseek(self.state, at, os.SEEK_HOLE)
+            data = os.pread(self.state, hole - at, at)
+            found += [at + i for i in range(0, len(data) - size + 1, 8)
+                      if is_it(*struct.unpack_from(layout, data, i))]
+            at = hole
+        return found
+
+    def extents(self):
+        """The offsets of both extents in the state."""
+        # key, children and priority, mark; charge and count
+        found = self.find("<Q12xIQI36x", lambda key, *rest:
+                          key in (100, 200) and rest == (2, 3 * GRANULE, 3))
         self.assertEqual(len(found), 2)
         return found
 
@@ -446,13 +480,25 @@ class Refused(unittest.TestCase):
         os.pwrite(self.state, struct.pack("<Q", (1 << 64) - 2), self.extents()[0])
         self.refused("beyond all addresses")
 
-    def test_mapping_that_nobody_knows(self):
-        """One more in the kernel than in the books."""
+    def map_one_more(self):
+        """What is mapped, and the books do not say so."""
         data = os.pread(self.iommu, os.fstat(self.iommu).st_size, 0)
         at = next(i for i in range(0, len(data), 24)
                   if not struct.unpack_from("<QQQ", data, i)[1])
         os.pwrite(self.iommu, struct.pack("<QQQ", 1 << 32, GRANULE, 3), at)
-        self.refused("it knows 2 mappings, and the kernel has 3")
+
+    def test_mapping_that_nobody_knows(self):
+        self.map_one_more()
+        self.refused("65536 bytes were mapped of which it does not know")
+
+    def test_forged_limit(self):
+        """The same, and a limit that it is not held against: the state is who was there's."""
+        self.map_one_more()
+        found = self.find("<QQ", lambda entries, size: (entries, size) == (65535, 0))
+        self.assertGreater(len(found), 0)
+        for at in found:
+            os.pwrite(self.state, bytes(8), at)
+        self.refused("65536 bytes were mapped of which it does not know")
 
     def lose(self, prefix, like=None):
         """The store loses one of these names; like: that of this file."""
