@@ -464,6 +464,24 @@ class Refused(unittest.TestCase):
         self.assertEqual(len(found), 2)
         return found
 
+    def test_too_many_descriptors(self):
+        """Of a message: ids, each with its place, how many, and how many at most."""
+        found = self.find("<Q248xII", lambda first, num, most:
+                          (first >> 56, num, most) == (7, 0, 8))
+        self.assertEqual(len(found), 1)
+        os.pwrite(self.state, struct.pack("<I", 1 << 24), found[0] + 256)
+        self.refused("the session of the process before is damaged")
+
+    def test_too_many_regions(self):
+        """Of the memory of a front-end: how many; the first one, and its file."""
+        memory = self.guest.memory
+        found = self.find("<Q5Q", lambda count, gpa, size, user, offset, file:
+                          (count, gpa, size, user, offset, file >> 56) ==
+                          (1, *memory.region()[:4], 7))
+        self.assertEqual(len(found), 1)
+        os.pwrite(self.state, struct.pack("<Q", 1 << 40), found[0])
+        self.refused("the session of the process before is damaged")
+
     def test_extents_overlap(self):
         os.pwrite(self.state, struct.pack("<Q", 101), self.extents()[1])
         self.refused("extents overlap")

@@ -463,9 +463,15 @@ int vhost_new_kept(sd_event *event, int listen_fd, struct vm *vm,
 		   uint16_t num_queues, struct keeper *keeper,
 		   struct vhost_state *state, struct vhost **ret)
 {
-	struct vhost *vhost = vhost_alloc(event, vm, num_queues, state);
+	struct vhost *vhost;
 	int r;
 
+	/* Before anything walks it, be it to close it. */
+	if (state && state->connection != 0 && !kept_is_sound(state)) {
+		log_err("vhost-user: the session of the process before is damaged");
+		return -EUCLEAN;
+	}
+	vhost = vhost_alloc(event, vm, num_queues, state);
 	if (!vhost)
 		return -ENOMEM;
 	vhost->keeper = keeper;
@@ -491,10 +497,6 @@ static int resume_message(struct vhost *vhost)
 {
 	struct vhost_state *s = vhost->s;
 
-	if (s->out.size > sizeof(s->out.bytes) ||
-	    s->channel_out.size > sizeof(s->channel_out.bytes) ||
-	    s->phase > VHOST_EXECUTED)
-		return -EUCLEAN;
 	if (s->phase == VHOST_EXECUTING && !message_out_busy(&s->out)) {
 		vhost->again = true;
 	} else if (s->phase != VHOST_IDLE) {

@@ -184,6 +184,8 @@ void kept_remove(struct vhost *vhost, const struct vhost_user_region *region);
 bool kept_has(const struct vhost *vhost,
 	      const struct vhost_user_region *region);
 void kept_clear(struct vhost *vhost);
+/* Is the state of another process such that it can be walked, or closed? */
+bool kept_is_sound(const struct vhost_state *s);
 /* Maps what was kept. 0 or a negative errno, logged. */
 int kept_resume(struct vhost *vhost);
 

@@ -114,12 +114,20 @@ void kept_clear(struct vhost *vhost)
 	drop_files(vhost, old);
 }
 
+bool kept_is_sound(const struct vhost_state *s)
+{
+	return s->memories[s->memory & 1].count <= REGIONS_MAX &&
+	       s->in.in.num <= STREAM_FDS_MAX &&
+	       s->in.in.max <= STREAM_FDS_MAX &&
+	       s->out.size <= sizeof(s->out.bytes) &&
+	       s->channel_out.size <= sizeof(s->channel_out.bytes) &&
+	       s->phase <= VHOST_EXECUTED;
+}
+
 int kept_resume(struct vhost *vhost)
 {
 	const struct vhost_memory_state *of = right(vhost);
 
-	if (of->count > REGIONS_MAX)
-		return -EUCLEAN;
 	for (uint64_t i = 0; i < of->count; i++) {
 		_cleanup_close_ int fd =
 			keeper_claim(vhost->keeper, of->regions[i].file);
