@@ -106,6 +106,26 @@ static size_t store_size(void)
 	return (size_t)n;
 }
 
+/* Are both the same open file? As systemd decides, where there is kcmp(2). */
+static bool same_file(int a, int b)
+{
+	pid_t self = getpid();
+
+	return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) == 0;
+}
+
+/*
+ * Can that be known at all? Where kcmp(2) is forbidden, it does not even look for
+ * the files.
+ */
+static bool can_compare(void)
+{
+	pid_t self = getpid();
+
+	return syscall(SYS_kcmp, self, self, KCMP_FILE, -1, -1) == 0 ||
+	       errno == EBADF;
+}
+
 /* What tells files apart, as far as fstat(2) can. */
 static int describe(int fd, struct entry *e)
 {
@@ -140,7 +160,11 @@ int keeper_new(struct keeper **ret)
 	if (!keeper)
 		return log_err_errno(ENOMEM, "cannot start");
 	keeper->most = store_size();
-	keeper->active = keeper->most > 0;
+	keeper->active = keeper->most > 0 && can_compare();
+	if (keeper->most > 0 && !keeper->active)
+		log_warn(
+			"no descriptors are kept, and after a crash the VM cannot go on: kcmp(2) fails (%s); allow it in SystemCallFilter=",
+			strerror(errno));
 	n = sd_listen_fds_with_names(true, &names);
 	if (n < 0) {
 		free(keeper);
@@ -225,14 +249,6 @@ static struct entry *find(struct keeper *keeper, uint64_t id)
 		if (keeper->entries[i].id == id)
 			return &keeper->entries[i];
 	return NULL;
-}
-
-/* Are both the same open file? As systemd decides, where there is kcmp(2). */
-static bool same_file(int a, int b)
-{
-	pid_t self = getpid();
-
-	return syscall(SYS_kcmp, self, self, KCMP_FILE, a, b) == 0;
 }
 
 static struct entry *find_file(struct keeper *keeper, int fd,

@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import termios
 import threading
 import time
@@ -19,7 +20,7 @@ import unittest
 from lib import store, vfio_user
 from lib import vhost_user as vu
 from lib.agent import ROOT
-from lib.files import same_file
+from lib.files import SYS_KCMP, same_file
 from lib.story import BAR1, CONFIG, GRANULE, MSIX, ODD, PATIENCE, SET_TRIGGER, agent
 from lib.vhost_user import COARSE, MIB, Guest
 
@@ -395,6 +396,29 @@ class Full(unittest.TestCase):
             self.assertEqual(a.wait(PATIENCE), 1, a.stderr())
             self.assertIn("raise FileDescriptorStoreMax=", a.stderr().splitlines()[-2] +
                           a.stderr().splitlines()[-1])
+            a.store.sync()
+            self.assertEqual(a.store.names(), [])
+
+
+class NoComparing(unittest.TestCase):
+    """Where kcmp(2) is forbidden, the store would lose files silently: it is not used."""
+
+    FORBID = """
+import ctypes, os, sys
+lib = ctypes.CDLL("libseccomp.so.2")
+lib.seccomp_init.restype = ctypes.c_void_p
+allow = ctypes.c_void_p(lib.seccomp_init(0x7fff0000))
+assert lib.seccomp_rule_add(allow, 0x50001, int(sys.argv[1]), 0) == 0
+assert lib.seccomp_load(allow) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+    def test_forbidden(self):
+        made = store.KeptAgent(quota="1M", args=COARSE)
+        made.command[:0] = [sys.executable, "-c", self.FORBID, str(SYS_KCMP)]
+        with made as a, Guest(a) as guest:
+            guest.ready()
+            self.assertIn("kcmp", a.stderr())
             a.store.sync()
             self.assertEqual(a.store.names(), [])
 
