@@ -293,6 +293,17 @@ static int open_iommu(struct agent *agent)
 	return 0;
 }
 
+/* Is all there that the process before noted? 0 or -EUCLEAN, logged. */
+static int check_lost(const struct kept_root *kept)
+{
+	if (kept->lost == 0)
+		return 0;
+	log_err("the agent before this one cannot be followed: %" PRIu64
+		" of its descriptors had no room in the service manager's store; raise FileDescriptorStoreMax=",
+		kept->lost);
+	return -EUCLEAN;
+}
+
 /* The VM is there, and with it the state: from here on it is kept. */
 static int keep_state(struct agent *agent)
 {
@@ -305,7 +316,7 @@ static int keep_state(struct agent *agent)
 	keeper_count_in(agent->keeper, &agent->kept->counter,
 			&agent->kept->lost);
 	if (agent->resuming)
-		return 0;
+		return check_lost(agent->kept);
 	kept_write_config(agent->kept, agent->config);
 	crash_point("state");
 	r = keeper_put_state(agent->keeper, state_fd(state));
@@ -349,15 +360,15 @@ static int open_vm(struct agent *agent, int fd)
 
 /*
  * What mapping costs here. Not before the devices: with the first group the
- * container gets its IOMMU; nor after their servers were asked for anything. The
- * quota holds already.
+ * container gets its IOMMU; nor after their servers were asked for anything, which
+ * those of the process before were. The quota holds already.
  */
 static void measure_price(struct agent *agent)
 {
 	struct price price;
 	uint64_t most;
 
-	if (!agent->config->vm.ahead || vm_has_price(agent->vm) ||
+	if (!agent->config->vm.ahead || agent->resuming ||
 	    agent->config->iommu != CONFIG_IOMMU_TYPE1)
 		return;
 	price_init(&price);

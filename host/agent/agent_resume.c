@@ -36,14 +36,8 @@ static void ask_for_limit(const struct agent *agent)
 /* Serves on whom the process before served. */
 int agent_resume(struct agent *agent)
 {
-	int r;
+	int r = devices_resume(agent);
 
-	if (agent->kept->lost > 0) {
-		log_err("the agent before this one cannot be followed: %llu of its descriptors had no room in the service manager's store; raise FileDescriptorStoreMax=",
-			(unsigned long long)agent->kept->lost);
-		return -EUCLEAN;
-	}
-	r = devices_resume(agent);
 	ask_for_limit(agent);
 	if (agent->config->iommu == CONFIG_IOMMU_TYPE1)
 		(void)memlock_prepare(vm_quota(agent->vm));

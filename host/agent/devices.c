@@ -186,11 +186,8 @@ static void forget_device(struct agent *agent, struct kept_device *kept)
 {
 	struct kept_device was = *kept;
 
+	/* (Interrupts that are left it forgets itself, in device_free().) */
 	durable_store(&kept->used, 0u);
-	for (size_t i = 0; i < VFIO_IRQS_KEPT; i++) {
-		keeper_drop(agent->keeper, was.irqs.msi.ids[i]);
-		keeper_drop(agent->keeper, was.irqs.msix.ids[i]);
-	}
 	crash_point("device-forgotten");
 	keeper_drop(agent->keeper, was.group);
 	keeper_drop(agent->keeper, was.device);

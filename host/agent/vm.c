@@ -554,11 +554,6 @@ void vm_set_price(struct vm *vm, const struct price *price)
 	durable_store(&vm->root->start.has_price, 1u);
 }
 
-bool vm_has_price(const struct vm *vm)
-{
-	return vm->root->start.has_price;
-}
-
 struct state *vm_state(struct vm *vm)
 {
 	return vm->state;

@@ -231,8 +231,6 @@ struct price;
 
 /* What mapping costs here, instead of what is assumed. */
 void vm_set_price(struct vm *vm, const struct price *price);
-/* It is known already, from the process before. */
-bool vm_has_price(const struct vm *vm);
 
 /*
  * Sets what becomes of mappings after their last use (VIRTIO_PVDMA_S_*). The

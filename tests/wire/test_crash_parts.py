@@ -400,6 +400,15 @@ class Full(unittest.TestCase):
             self.assertEqual(a.store.names(), [])
 
 
+    def test_hardly_any(self):
+        """Not even for what the agent itself opens: the reason is told all the same."""
+        with store.KeptAgent(quota="1M", most=3, expect=1) as a:
+            a.kill()
+            a.resume(wait=False)
+            self.assertEqual(a.wait(PATIENCE), 1, a.stderr())
+            self.assertIn("raise FileDescriptorStoreMax=", a.stderr().splitlines()[-1])
+
+
 class NoComparing(unittest.TestCase):
     """Where kcmp(2) is forbidden, the store would lose files silently: it is not used."""
 
