@@ -167,6 +167,19 @@ static int settle_cut(struct vm *vm, struct ledger_extent *e, bool anew)
 	}
 }
 
+/* The same; and where one mapping lies across a border of pieces, anew. */
+static int settle_any(struct vm *vm, struct ledger_extent *e, bool anew)
+{
+	int r = settle_cut(vm, e, anew);
+
+	if (r == -EINVAL && !anew)
+		r = settle_cut(vm, e, true);
+	if (r < 0)
+		return log_err_errno(
+			r, "cannot unmap what a granule has no memory for");
+	return 0;
+}
+
 /* Is @e being unmapped? */
 static bool is_leaving(const struct vm *vm, const struct ledger_extent *e)
 {
@@ -195,7 +208,7 @@ static int take_extent(struct vm *vm, uint32_t extent, bool anew)
 		return end_extent(vm, extent);
 	if (e->count == 1 && (shape.pieces != 1 || shape.bytes != span(vm, e) ||
 			      e->pieces != 1 || e->charge.bytes != span(vm, e)))
-		r = settle_cut(vm, e, anew);
+		r = settle_any(vm, e, anew);
 	else if (e->pieces != 1 || e->charge.bytes != shape.bytes)
 		r = refuse("an extent is charged other than it is long", e);
 	else
