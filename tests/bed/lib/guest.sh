@@ -472,7 +472,11 @@ guest_sh() {
 
 # How often a reset was asked for by QEMU's monitor.
 _guest_asked() {
-	cat "$(guest_dir "$1")/resets" 2> /dev/null | wc -l
+	local file
+
+	file=$(guest_dir "$1")/resets
+	[[ -e $file ]] || { echo 0; return; }
+	wc -l < "$file"
 }
 
 # A kernel that ends by itself says why. One that does not was reset by its machine: the
