@@ -400,9 +400,11 @@ detach_devices() {
 # A domain that was started without any of this, but with shared memory and two ports to
 # spare: what it lacks is plugged in, too.
 plugged() {
+	local ports="<controller type='pci' model='pcie-root-port'/>"
+
 	virt_xml fresh --mem 512M --file "$E2E_BIN/pvdma-dkms-6.12.ko:extra/pvdma.ko" \
 		--file "$E2E_BIN/pvdma-work:bin/pvdma-work" --file "$E2E_DIR/guest.sh:e2e.sh" \
-		--devices "<controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/>" \
+		--devices "<controller type='pci' index='0' model='pcie-root'/>$ports$ports$ports$ports" \
 		> "$E2E_RUN/fresh.xml"
 	virt define "$E2E_RUN/fresh.xml"
 	virt start fresh
