@@ -14,7 +14,7 @@
  *
  * We may be killed between any two stores. A deadline counts that the guest was
  * told of; so while `pending` says that it may not have been, whoever goes on asks
- * anew (enforce_resume()).
+ * anew (enforce_resume()). tests/model/enforce.pml goes through all of it.
  */
 #include "host/agent/enforce.h"
 
