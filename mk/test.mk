@@ -94,7 +94,7 @@ $(BUILD)/tsan/stress/%: $(BUILD)/tsan/obj/tests/stress/%.o \
 
 -include tests/stress/Makefile.inc
 
-# --- the table's protocol under a model checker -----------------------------------
+# --- the protocol, and kills of the agent, under a model checker -------------------
 
 MODEL := $(wildcard tests/model/check)
 
@@ -172,7 +172,7 @@ check-unit: ## unit tests (ASan, UBSan), stress tests (TSan), scripts' own tests
 	$(Q)$(HARNESS) $(UNIT_GROUP) $(STRESS_GROUP) $(SCRIPT_GROUP)
 
 .PHONY: check-model
-check-model: ## the tracking table's protocol in all its states (spin)
+check-model: ## the protocol, and kills of the agent, in all states (spin)
 	$(Q)scripts/setup check
 	$(Q)mkdir -p $(BUILD)
 	$(Q)$(HARNESS) $(MODEL_GROUP)

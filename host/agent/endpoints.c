@@ -14,6 +14,8 @@
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
+#include "host/lib/durable.h"
 
 static struct vm_endpoint *find_endpoint(const struct vm *vm, uint32_t id)
 {
@@ -179,8 +181,10 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 	endpoint->dma_mask = attach->dma_mask;
 	endpoint->attached = true;
 	/* From now on each granule can end by itself (DEV-STRICT-1). */
-	if (!strict && endpoints_strict(vm))
+	if (!strict && endpoints_strict(vm)) {
+		crash_point("attached-strictly");
 		r = reclaim_coarse(vm);
+	}
 	if (r < 0)
 		*endpoint = before;
 	mode_update(vm);
@@ -195,8 +199,18 @@ int endpoints_detach(struct vm *vm, uint32_t id)
 
 	if (r != 0)
 		return r;
-	find_endpoint(vm, id)->attached = false;
+	durable_store(&find_endpoint(vm, id)->attached, false);
+	crash_point("detached");
 	return endpoint_detached(vm);
+}
+
+int endpoints_settle(struct vm *vm)
+{
+	int r = endpoint_detached(vm);
+
+	if (r == 0 && endpoints_strict(vm))
+		r = reclaim_coarse(vm);
+	return r;
 }
 
 void endpoints_forget(struct vm *vm)

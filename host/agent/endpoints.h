@@ -21,6 +21,12 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 		     const struct request_attach *attach);
 int endpoints_detach(struct vm *vm, uint32_t id);
 
+/*
+ * Does once more what follows from which endpoints are attached, and how: a kill
+ * may have come between the note of that and this. 0 or a negative errno.
+ */
+int endpoints_settle(struct vm *vm);
+
 /* The strategy of an attached endpoint. */
 uint8_t endpoints_strategy(const struct vm *vm, uint32_t id);
 

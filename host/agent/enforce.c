@@ -11,6 +11,10 @@
  * for again and again while the deadline runs, and less often after it. What
  * the table says decides only what goes first: when the deadline is over, all
  * that the ledger has is in reach, whatever the words say.
+ *
+ * We may be killed between any two stores. A deadline counts that the guest was
+ * told of; so while `pending` says that it may not have been, whoever goes on asks
+ * anew (enforce_resume()). tests/model/enforce.pml goes through all of it.
  */
 #include "host/agent/enforce.h"
 
@@ -18,6 +22,8 @@
 
 #include "host/agent/reclaim.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/crash.h"
+#include "host/lib/durable.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
 
@@ -43,9 +49,16 @@ static void set_timer(const struct vm *vm, uint64_t when)
 		vm->notify.timer(vm->notify.userdata, when);
 }
 
-static void reset(struct vm *vm)
+/* Nothing is asked for. `excess` goes first: the rest counts only with it. */
+static void forget(struct vm *vm)
 {
-	vm->root->enforce = (struct enforce_root){ 0 };
+	struct enforce_root *e = &vm->root->enforce;
+
+	durable_store(&e->excess, (uint64_t)0);
+	crash_point("enforce-forgot");
+	e->until = 0;
+	e->deadline_ms = 0;
+	e->overdue = false;
 	set_timer(vm, VM_NEVER);
 }
 
@@ -57,41 +70,59 @@ static void tell(struct vm *vm)
 
 void enforce_begin(struct vm *vm, uint64_t usec)
 {
-	reset(vm);
-	vm->root->enforce.usec = usec;
-	vm->root->enforce.pending = ENFORCE_WITH_QUOTA;
+	struct enforce_root *e = &vm->root->enforce;
+
+	forget(vm);
+	e->usec = usec;
+	durable_store(&e->pending, (uint8_t)ENFORCE_WITH_QUOTA);
 }
 
 void enforce_resume(struct vm *vm)
 {
-	if (vm->root->enforce.excess > 0)
-		set_timer(vm, vm_now());
-	if (vm->root->enforce.pending != ENFORCE_NOTHING)
+	struct enforce_root *e = &vm->root->enforce;
+
+	if (e->pending != ENFORCE_NOTHING ||
+	    (e->excess == 0 && enforce_excess(vm) > 0)) {
+		durable_store(&e->pending, (uint8_t)ENFORCE_ALONE);
+		forget(vm);
 		vm_notify_work(vm);
+	} else if (e->excess > 0) {
+		set_timer(vm, vm_now());
+	}
 }
 
 void enforce_told(struct vm *vm)
 {
-	if (vm->root->enforce.pending != ENFORCE_NOTHING)
-		vm->root->enforce.pending = ENFORCE_ALONE;
+	struct enforce_root *e = &vm->root->enforce;
+
+	crash_point("enforce-told");
+	durable_store(&e->pending, e->pending == ENFORCE_WITH_QUOTA ?
+					   (uint8_t)ENFORCE_ALONE :
+					   (uint8_t)ENFORCE_NOTHING);
 }
 
 /* Nothing is idle: what is above the quota now, the guest is asked for. */
 static void ask(struct vm *vm)
 {
 	struct enforce_root *e = &vm->root->enforce;
+	uint64_t excess = enforce_excess(vm);
 	uint64_t now = vm_now(), usec = min(e->usec, VM_NEVER - 1 - now);
-	bool alone = e->pending == ENFORCE_ALONE;
 
-	e->pending = ENFORCE_NOTHING;
-	e->excess = enforce_excess(vm);
-	if (e->excess == 0)
+	if (excess > 0) {
+		e->until = now + usec;
+		e->deadline_ms =
+			(uint32_t)min(usec / 1000, (uint64_t)UINT32_MAX);
+		durable_store(&e->excess, excess);
+		crash_point("enforce-asked");
+		set_timer(vm, now + min(usec, (uint64_t)ENFORCE_LOOK_USEC));
+	}
+	if (e->pending == ENFORCE_WITH_QUOTA) {
+		durable_store(&e->pending, (uint8_t)ENFORCE_ASKED);
 		return;
-	e->until = now + usec;
-	e->deadline_ms = (uint32_t)min(usec / 1000, (uint64_t)UINT32_MAX);
-	set_timer(vm, now + min(usec, (uint64_t)ENFORCE_LOOK_USEC));
-	if (alone)
+	}
+	if (excess > 0)
 		tell(vm);
+	enforce_told(vm);
 }
 
 /* The guest gave up, or lost, what was too much: it hears that all is well. */
@@ -103,7 +134,7 @@ static void settle(struct vm *vm)
 		log_ratelimited(LOG_NOTICE,
 				"the quota of %llu KiB is kept again",
 				KIB(vm->root->quota.limit));
-	reset(vm);
+	forget(vm);
 	tell(vm);
 }
 

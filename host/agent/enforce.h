@@ -19,9 +19,10 @@ enum enforce_pending {
 	ENFORCE_NOTHING,
 	ENFORCE_WITH_QUOTA, /* the news of the quota are yet to come */
 	ENFORCE_ALONE,	    /* with news of its own */
+	ENFORCE_ASKED,	    /* it is; the news of the quota tell of it */
 };
 
-/* The part that is state; all zero while the quota is kept. */
+/* The part that is state; `excess` is 0 while the quota is kept. */
 struct enforce_root {
 	uint64_t excess;      /* bytes that the guest was asked for */
 	uint64_t until;	      /* the deadline's end, as vm_now() */
@@ -39,10 +40,13 @@ struct enforce_root {
  */
 void enforce_begin(struct vm *vm, uint64_t usec);
 
-/* Goes on with what the process before had asked the guest for. */
+/*
+ * Goes on with what the process before had asked the guest for. The caller then
+ * sends news of the quota, whatever was told before.
+ */
 void enforce_resume(struct vm *vm);
 
-/* The news of the quota go out now. */
+/* The news of the quota are out. */
 void enforce_told(struct vm *vm);
 
 /*

@@ -364,7 +364,7 @@ static int dispatch(struct vm *vm, struct request *req, bool again)
 	case VIRTIO_PVDMA_T_ATTACH:
 		return endpoints_attach(vm, req->endpoint, &req->attach);
 	case VIRTIO_PVDMA_T_DETACH:
-		/* What was done before a kill is not to be told as an error. */
+		/* What was done before a kill, or after it, is no error. */
 		if (again &&
 		    endpoints_check(vm, req->endpoint) == VERDICT_STATE)
 			return 0;

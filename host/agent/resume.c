@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host/agent/endpoints.h"
 #include "host/agent/extent.h"
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
@@ -383,6 +384,28 @@ static int take_books(struct vm *vm)
 	return 0;
 }
 
+/*
+ * What follows from single values may have been left undone behind the store of
+ * the value: a driver's end, the asking for a quota, the news of what changed. It
+ * is done now, once more if need be.
+ */
+static void settle_driver(struct vm *vm)
+{
+	struct vm_root *root = vm->root;
+
+	mode_resume(vm);
+	/* What the backend refuses to unmap stays in the books, as ever. */
+	if (root->inited)
+		(void)endpoints_settle(vm);
+	else
+		(void)vm_forget_driver(vm);
+	enforce_resume(vm);
+	root->quota_news++;
+	root->strategy_news++;
+	root->endpoint_news++;
+	vm_notify_config(vm);
+}
+
 int vm_resume(struct vm *vm)
 {
 	int r = take_books(vm);
@@ -393,9 +416,7 @@ int vm_resume(struct vm *vm)
 	}
 	settle_words(vm);
 	vm->resuming = false;
-	mode_resume(vm);
-	enforce_resume(vm);
-	vm_notify_config(vm);
+	settle_driver(vm);
 	crash_point("resume-vm");
 	log_info("resumed: %llu bytes in %u extents are mapped",
 		 (unsigned long long)vm->root->quota.charged,

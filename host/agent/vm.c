@@ -36,6 +36,7 @@
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
 #include "host/lib/cleanup.h"
+#include "host/lib/crash.h"
 #include "host/lib/durable.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
@@ -328,11 +329,11 @@ void vm_free(struct vm *vm)
 
 /* --- lives of drivers --- */
 
-/* Forgets the driver and what was mapped for it, and writes to no leaf. */
-static int forget(struct vm *vm)
+int vm_forget_driver(struct vm *vm)
 {
-	vm->root->inited = false;
+	durable_store(&vm->root->inited, false);
 	vm->root->reset_seen = 0;
+	crash_point("forget-driver");
 	endpoints_forget(vm);
 	ahead_forget(vm);
 	prefetch_forget(vm);
@@ -369,7 +370,7 @@ int vm_init(struct vm *vm, const struct request_init *init)
 
 	if (r != 0)
 		return r;
-	r = forget(vm);
+	r = vm_forget_driver(vm);
 	if (r < 0)
 		return r;
 	vm->root->stats.resets++;
@@ -393,7 +394,7 @@ static void vm_reset(struct vm *vm)
 {
 	if (vm->root->inited)
 		vm->root->stats.resets++;
-	(void)forget(vm);
+	(void)vm_forget_driver(vm);
 }
 
 void vm_device_reset(struct vm *vm)
@@ -513,9 +514,10 @@ int vm_set_quota_within(struct vm *vm, uint64_t bytes, uint64_t usec)
 	mode_retry(vm);
 	if (vm_work(vm))
 		vm_notify_work(vm);
-	enforce_told(vm);
+	crash_point("quota-set");
 	vm->root->quota_news++;
 	vm_notify_config(vm);
+	enforce_told(vm);
 	return 0;
 }
 

@@ -126,6 +126,11 @@ void vm_notify_config(const struct vm *vm);
  */
 bool vm_may_map_more(const struct vm *vm);
 
+/*
+ * Forgets the driver and what was mapped for it, and writes to no leaf. 0 or a
+ * negative errno.
+ */
+int vm_forget_driver(struct vm *vm);
 /* INIT: 0, a verdict, or a negative errno. */
 int vm_init(struct vm *vm, const struct request_init *init);
 /* The driver showed that it lives: its table may be written again. */

@@ -5,7 +5,8 @@
  * One block of two granules (more add states, and no new situation), mapped one
  * by one by the host; drivers that hold granules or the block, each operation on
  * a word one step; a host that answers MAP, evicts, prefetches and revokes, and
- * does one thing at a time. See protocol/SPEC.md, sections 6 to 8.
+ * does one thing at a time. See protocol/SPEC.md, sections 6 to 9. What becomes
+ * of it when the host is killed in the middle is recovery.pml's.
  *
  * What must hold (the asserts):
  *	DRV-TABLE-2, DEV-EVICT-1	a device never meets a granule that is not
@@ -19,24 +20,18 @@
  *	BROKEN_BLOCK	an eviction that does not claim the block's word
  *	BROKEN_ORDER	MAPPED set before the IOMMU maps
  */
+#include "words.pml"
+
 #ifndef DRIVERS
 #define DRIVERS 2
 #endif
-#define GRANULES 2
-#define BLOCK	 2 /* the block's word follows those of its granules */
-#define WORDS	 3
 
-bool mapped[WORDS];   /* the bit MAPPED */
-byte count[WORDS];    /* the count */
 bool iommu[GRANULES]; /* what the device can reach */
 byte revoked;	      /* how often granule 0 was; who was told before is excused */
 
 /* A request names a word: the granule's, or the block's for both of them. */
 chan request = [0] of { byte, byte }; /* driver, word */
 chan answer[DRIVERS] = [0] of { bool };
-
-#define FIRST(word) ((word) == BLOCK -> 0 : (word))
-#define LAST(word)  ((word) == BLOCK -> GRANULES - 1 : (word))
 
 proctype driver(byte me)
 {

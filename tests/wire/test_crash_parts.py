@@ -371,6 +371,59 @@ class Parts(unittest.TestCase):
             return json.loads(control.recv(4096))
 
 
+class Driver(unittest.TestCase):
+    """Killed while a driver's end is on its way."""
+
+    def start(self, crash):
+        self.agent = self.enterContext(agent([crash]))
+        self.guest = self.enterContext(Guest(self.agent))
+        self.guest.ready()
+        self.guest.hold(100)
+        self.assertEqual(self.guest.map((100, 2)).status, vu.OK)
+        self.assertNotEqual(self.agent.mapped(), [])
+
+    def ended(self):
+        self.agent.settle()
+        self.assertEqual(self.agent.kills, 1)
+        self.assertEqual(self.agent.mapped(), [])
+        self.assertEqual(self.agent.ask("stats")["vm"]["mapped_bytes"], 0)
+
+    def test_reset(self):
+        """The VM is reset: nothing of its memory stays mapped (the first time is INIT)."""
+        self.start("forget-driver:2")
+        self.guest.vfio.reset()
+        for queue in self.guest.queues:
+            queue.stop()
+        # The firmware's memory comes: that is the VM's reset.
+        self.guest.vfio.dma_map(256 * MIB, GRANULE, self.guest.memory.fd)
+        self.ended()
+
+    def test_detach(self):
+        """DEV-DETACH-1: the last one ends all, before it is answered."""
+        self.start("detached")
+        self.assertEqual(self.guest.detach(), vu.OK)
+        self.assertFalse(self.guest.word(100) & vu.MAPPED)
+        self.ended()
+
+    def test_attach_strictly(self):
+        """DEV-STRICT-2: what is idle and larger than a granule ends before the answer."""
+        self.start("attached-strictly")
+        self.guest.drop(100)
+        self.assertEqual(self.guest.attach(strategy=vu.S_SHARED), vu.OK)
+        self.ended()
+
+    def test_news(self):
+        """DEV-CONF-1: the quota was changed, and not told: then it is, whoever does it."""
+        self.start("quota-set")
+        g = self.guest
+        before, = struct.unpack_from("<I", g.front_end.get_config(), 24)
+        self.agent.ask("quota", "2M")
+        # The question was asked once more, and had changed nothing any more.
+        quota, after = struct.unpack_from("<QI", g.front_end.get_config(), 16)
+        self.assertEqual((quota, self.agent.kills), (2 * MIB, 1))
+        self.assertNotEqual(after, before)
+
+
 class Once(unittest.TestCase):
     """A request that was served and not answered is served again, and none of it shows."""
 

@@ -254,6 +254,7 @@ class Story:
         self.balanced()
         self.note("config", fe.get_config()[:12])
         self.note("detach", g.detach())
+        self.note("mapped for nobody", self.agent.mapped())
         self.note("detach again", g.detach())
         self.note("attach", g.attach())
         base = g.queues[1].stop()
@@ -262,11 +263,26 @@ class Story:
         self.answer("map on queue 1", g.map((500, 2), queue=1))
         self.note("quota", self.agent.ask("quota", "2M")["quota"])
         self.answer("map more", g.map((600, 18)))
+        self.quota()
+        # Extents of several granules do not outlive the start of a strict driver.
+        self.note("attach strictly", g.attach(strategy=vu.S_SHARED))
+        self.note("mapped for a strict one", self.agent.mapped())
+        self.note("attach", g.attach())
         self.second.reset()
         # Its memory is the first one's, too, and stays.
         self.second.close()
         self.second = None
         self.answer("map on", g.map((101, 1)))
+
+    def quota(self):
+        """It is lowered below what is held, and raised again before the deadline."""
+        for granule in range(600, 618):
+            self.guest.hold(granule)
+        for quota in ("1M", "2M"):
+            self.note("quota", self.agent.ask("quota", quota)["over_quota_bytes"])
+            self.note("asked for", struct.unpack_from("<QI", self.guest.front_end.get_config(), 40))
+        for granule in range(600, 618):
+            self.guest.drop(granule)
 
     def balanced(self):
         """What is in the books is what the IOMMU maps, to the byte."""
