@@ -117,6 +117,7 @@ HITPATH_MOST := 45
 HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
 MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
+GUARD_GROUP = --group guards:live:verdicts:timeout=7200 'tests/guards/run $(GUARDS)'
 # A whole life in the sandbox.
 SANDBOX_TESTS := control trace vfio_user vhost_user_life vhost_user_requests
 SANDBOX_GROUP = $(if $(WIRE_TESTS),--group sandbox:timeout=300 $(foreach t,$(SANDBOX_TESTS),\
@@ -182,6 +183,17 @@ check-wire: ## wire tests against the agent with the null backend
 	$(Q)scripts/setup check
 	$(Q)$(MAKE) wire-build
 	$(Q)$(HARNESS) $(WIRE_GROUP) $(SANDBOX_GROUP)
+
+# What TESTS names and is built, with the environment of a check: for tests/guards/run.
+THESE_TIMEOUT ?= 300
+.PHONY: check-these
+check-these:
+	$(Q)$(HARNESS) --group these:live:timeout=$(THESE_TIMEOUT) $(TESTS)
+
+.PHONY: check-guards
+check-guards: ## take guards out one by one: do tests notice? or GUARDS=name...
+	$(Q)scripts/setup check
+	$(Q)$(HARNESS) $(GUARD_GROUP)
 
 .PHONY: check-modules
 check-modules: ## build the guest module for each kernel that we support

@@ -83,7 +83,10 @@ class Lint(unittest.TestCase):
         self.write("b.md", "return\r\n")
         self.write("c.md", "no end")
         self.write("d.c", "/* FIX" "ME: later */\n")
-        self.assert_fails("text", "a.md:1:", "b.md:1:", "c.md: the last line", "d.c:1:")
+        self.write("e.c", "  \tint i;\n")
+        self.write("f.patch", " \tint i;\n")
+        self.assert_fails("text", "a.md:1:", "b.md:1:", "c.md: the last line", "d.c:1:", "e.c:1:")
+        self.assertNotIn("f.patch", str(self.lint("text")))
 
     def test_ignored_files_are_not_ours(self):
         self.write(".gitignore", f"# {SPDX}\n/build/\n")

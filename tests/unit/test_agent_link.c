@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,6 +39,17 @@ int __wrap_socket_connect(const char *path)
 {
 	assert_string_equal(path, "control");
 	return other_end;
+}
+
+/* The time that an agent has is over at once. */
+static bool hasten;
+
+int __real_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
+int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
+
+int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec)
+{
+	return __real_sd_event_source_set_time_relative(s, hasten ? 0 : usec);
 }
 
 static void on_lost(void *userdata)
@@ -229,6 +241,23 @@ static void test_too_long(void **state)
 	assert_int_equal(answers, 0);
 }
 
+/* Who says nothing is given up; who has not been asked may be silent. */
+static void test_silent(void **state)
+{
+	(void)state;
+	hasten = true;
+	assert_int_equal(ask("ping"), 0);
+	say("{}\n");
+	assert_int_equal(answers, 1);
+	assert_int_equal(sd_event_run(event, 300000), 0);
+	assert_int_equal(losses, 0);
+	assert_int_equal(ask("ping"), 0);
+	while (losses == 0)
+		assert_true(sd_event_run(event, 60000000) > 0);
+	hasten = false;
+	assert_int_equal(answers, 1);
+}
+
 static void test_end(void **state)
 {
 	(void)state;
@@ -283,11 +312,12 @@ static void test_cannot_connect(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_at_a_time), TEST(test_verdicts),
-		TEST(test_limits),	  TEST(test_descriptors_go_along),
-		TEST(test_unasked),	  TEST(test_too_long),
-		TEST(test_end),		  TEST(test_cannot_be_written_to),
-		TEST(test_gone_between),  TEST(test_cannot_connect),
+		TEST(test_one_at_a_time),  TEST(test_verdicts),
+		TEST(test_limits),	   TEST(test_descriptors_go_along),
+		TEST(test_unasked),	   TEST(test_too_long),
+		TEST(test_silent),	   TEST(test_end),
+		TEST(test_gone_between),   TEST(test_cannot_be_written_to),
+		TEST(test_cannot_connect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,6 +231,26 @@ static void test_points(void **state)
 	json_object_put(object);
 }
 
+/* A curve may be as long as an answer; what there is no room for is left out. */
+static void test_many_points(void **state)
+{
+	struct budget_vm vm = { 0 };
+	json_object *object = json_object_new_object();
+	json_object *points = json_object_new_array();
+
+	(void)state;
+	for (unsigned int i = 0; i <= 2 * BUDGET_POINTS_MAX; i++)
+		json_object_array_add(
+			points,
+			json_tokener_parse(
+				"{\"quota\": 5, \"cost_us_per_s\": 2}"));
+	json_object_object_add(object, "held_bytes", json_object_new_int(1));
+	json_object_object_add(object, "points", points);
+	assert_true(balance_read_curve(object, &vm));
+	assert_int_equal(vm.n_points, BUDGET_POINTS_MAX);
+	json_object_put(object);
+}
+
 /* An agent goes while it is asked: the round goes on without it. */
 static void test_one_goes(void **state)
 {
@@ -331,6 +351,7 @@ int main(void)
 		TEST(test_falls_before_it_rises),
 		TEST(test_nonsense),
 		TEST(test_points),
+		TEST(test_many_points),
 		TEST(test_one_goes),
 		TEST(test_not_set),
 		TEST(test_full),

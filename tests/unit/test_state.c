@@ -274,9 +274,14 @@ static void refused(struct state *state, uint64_t at, uint64_t value)
 	assert_int_equal(pwrite(state_fd(state), &was, 8, (off_t)at), 8);
 }
 
+/* Where in the head the pools are; each begins with two words of 64 bits. */
+#define POOLS	  (6 * 8 + sizeof(struct state_layout))
+#define POOL_SIZE 40
+
 static void test_refused(void **unused)
 {
 	struct state *state, *next;
+	struct stat st;
 	int fd;
 
 	(void)unused;
@@ -284,6 +289,20 @@ static void test_refused(void **unused)
 	/* Magic, version, size, offsets, layout. */
 	for (uint64_t at = 0; at < 9 * 8; at += 8)
 		refused(state, at, 0x123456789abcULL);
+	/* Of each pool its place, its memory, its sizes, and how far it reaches. */
+	for (uint64_t at = POOLS; at < POOLS + STATE_POOLS * POOL_SIZE;
+	     at += POOL_SIZE) {
+		refused(state, at, 0x123456789abcULL);
+		refused(state, at + 8, 1);
+		refused(state, at + 8, 1ULL << 50);
+		refused(state, at + 16, 0x123456789abcULL);
+		refused(state, at + 24, 1ULL << 32);
+	}
+	/* A file that ends early would be a SIGBUS. */
+	assert_int_equal(fstat(state_fd(state), &st), 0);
+	assert_int_equal(ftruncate(state_fd(state), st.st_size - 4096), 0);
+	assert_int_equal(take_over(state, &next), -EUCLEAN);
+	assert_int_equal(ftruncate(state_fd(state), st.st_size), 0);
 	assert_int_equal(take_over(state, &next), 0);
 	state_free(next);
 	fd = dup(state_fd(state));

@@ -409,6 +409,27 @@ static void test_send_to_nobody(void **state)
 	assert_int_equal(vfu_channel_send(&p->channel, &h, 0, -1), VFU_CLOSED);
 }
 
+/* What another process left of messages cannot be longer than they are. */
+static void test_resume(void **state)
+{
+	static struct vfu_wire wire;
+	const struct vfu_room room = { .wire = &wire };
+	struct vfu_channel channel;
+
+	(void)state;
+	stream_set(&wire.in.count, VFU_MESSAGE_MAX + 1);
+	assert_int_equal(vfu_channel_resume(&channel, -1, &room, false),
+			 -EUCLEAN);
+	stream_set(&wire.in.count, 0);
+	stream_set(&wire.out_count, VFU_MESSAGE_MAX + 1);
+	assert_int_equal(vfu_channel_resume(&channel, -1, &room, false),
+			 -EUCLEAN);
+	stream_set(&wire.out_count, 0);
+	wire.out_size = VFU_MESSAGE_MAX + 1;
+	assert_int_equal(vfu_channel_resume(&channel, -1, &room, false),
+			 -EUCLEAN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +445,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test(test_bad_sizes),
 		cmocka_unit_test(test_bad_types),
+		cmocka_unit_test(test_resume),
 		cmocka_unit_test_setup_teardown(test_longest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_send, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_send_slowly, setup,

@@ -190,6 +190,19 @@ static void test_bad_heads(void **state)
 	}
 }
 
+/* A message that another process left cannot be longer than one. */
+static void test_resume(void **state)
+{
+	struct pair *p = *state;
+	size_t most = sizeof(p->msg.head) + sizeof(p->msg.body);
+
+	stream_set(&p->msg.in.count, most);
+	assert_int_equal(message_resume(&p->msg, NULL), 0);
+	stream_set(&p->msg.in.count, most + 1);
+	assert_int_equal(message_resume(&p->msg, NULL), -EUCLEAN);
+	message_init(&p->msg, NULL);
+}
+
 static void test_end(void **state)
 {
 	struct pair *p = *state;
@@ -283,6 +296,7 @@ int main(void)
 		TEST(test_fds_with_any_byte),
 		TEST(test_too_many_fds),
 		TEST(test_bad_heads),
+		TEST(test_resume),
 		TEST(test_end),
 		TEST(test_send),
 		TEST(test_send_to_a_full_socket),

@@ -42,6 +42,22 @@ struct world {
 	struct vring_used *used;
 };
 
+/* Descriptors that the guest changes once they were judged, one after the other. */
+static struct vring_desc *changing;
+
+bool __real_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size);
+bool __wrap_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size);
+
+bool __wrap_regions_contain(const struct regions *mem, uint64_t gpa,
+			    uint64_t size)
+{
+	if (changing)
+		memset(changing++, 0xff, sizeof(*changing));
+	return __real_regions_contain(mem, gpa, size);
+}
+
 static struct vhost_user_region region(uint64_t gpa, uint64_t size,
 				       uint64_t offset)
 {
@@ -174,11 +190,15 @@ static void test_add_refuses(void **state)
 		{ 0x200000, 0x2000, 0x1000, UINT64_MAX - 0xfff },
 	};
 	struct world *w = *state;
-	struct vhost_user_region overlap = region(HIGH + 0x3000, 0x2000, 0);
+	struct vhost_user_region gpa = region(HIGH + 0x3000, 0x2000, 0);
+	struct vhost_user_region user = region(HIGH + 0x3000, 0x2000, 0);
 
+	gpa.user += 1ULL << 32;
+	user.gpa += 1ULL << 32;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(regions_add(&w->mem, &bad[i], w->fd), EINVAL);
-	assert_int_equal(regions_add(&w->mem, &overlap, w->fd), EEXIST);
+	assert_int_equal(regions_add(&w->mem, &gpa, w->fd), EEXIST);
+	assert_int_equal(regions_add(&w->mem, &user, w->fd), EEXIST);
 	assert_int_equal(w->mem.count, 2);
 }
 
@@ -329,6 +349,26 @@ static void test_malformed(void **state)
 	assert_malformed(w, VIRTQ_BAD_ORDER);
 }
 
+/* What was judged is what is used, whatever the guest makes of it then. */
+static void test_read_once(void **state)
+{
+	struct world *w = *state;
+
+	put(w, 0, 0x5000, 8, VRING_DESC_F_NEXT, 1);
+	put(w, 1, 0x6000, 16, VRING_DESC_F_WRITE, 0);
+	offer(w, 0);
+	changing = w->desc;
+	assert_int_equal(pop(w), VIRTQ_OK);
+	assert_ptr_equal(changing, w->desc + 2);
+	changing = NULL;
+	assert_int_equal(w->chain.num_pieces, 2);
+	assert_int_equal(w->chain.num_readable, 1);
+	assert_int_equal(w->chain.readable, 8);
+	assert_int_equal(w->chain.writable, 16);
+	assert_int_equal(w->chain.pieces[0].gpa, 0x5000);
+	assert_int_equal(w->chain.pieces[1].gpa, 0x6000);
+}
+
 /* The longest chain has as many descriptors as the queue. */
 static void test_longest_chain(void **state)
 {
@@ -373,12 +413,13 @@ static void test_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_translate),	  TEST(test_copy_across),
-		TEST(test_add_refuses),	  TEST(test_add_read_only),
-		TEST(test_set_size),	  TEST(test_resolve),
-		TEST(test_one_chain),	  TEST(test_positions_wrap),
-		TEST(test_malformed),	  TEST(test_longest_chain),
-		TEST(test_notifications), cmocka_unit_test(test_words),
+		TEST(test_translate),	      TEST(test_copy_across),
+		TEST(test_add_refuses),	      TEST(test_add_read_only),
+		TEST(test_set_size),	      TEST(test_resolve),
+		TEST(test_one_chain),	      TEST(test_positions_wrap),
+		TEST(test_malformed),	      TEST(test_read_once),
+		TEST(test_longest_chain),     TEST(test_notifications),
+		cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

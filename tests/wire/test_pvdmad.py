@@ -7,12 +7,14 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import unittest
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from lib.bus import BUILD, ROOT, Host, Sockets, dbus, encode, wait_for  # (may re-exec)
+from lib.bus import (BUILD, ROOT, TIMEOUT, Host, Sockets, dbus, encode,  # (may re-exec)
+                     wait_for)
 from lib.vhost_user import Guest
 
 
@@ -251,12 +253,49 @@ class Refusals(Case):
     def test_strangers(self):
         """A process that is no agent gets nothing."""
         with Host() as host:
+            host.start_vm("vm1", quota="1M")
             done = subprocess.run([str(BUILD / "pvdma-agent"),
                                    f"--handover={host.runtime}/handover"],
                                   capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 2)
             self.assertIn("nothing for this process", done.stderr)
             wait_for(lambda: "is no agent of a VM" in host.log_text(), "the log")
+
+    CONNECT = """
+import socket, sys
+sys.stdin.readline()
+socket.socket(fileno=int(sys.argv[1])).connect(sys.argv[2])
+sys.stdin.read(int(sys.argv[3]))
+"""
+
+    def handed_over(self, host, unit, dies=False):
+        """(text, number of descriptors) for a process of that unit, or one that was of it.
+
+        The connection is shared with that process, which alone connects."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as conn:
+            with subprocess.Popen(
+                    [sys.executable, "-c", self.CONNECT, str(conn.fileno()),
+                     str(host.runtime / "handover"), "0" if dies else "1"],
+                    stdin=subprocess.PIPE, pass_fds=[conn.fileno()]) as process:
+                host.systemd.others[process.pid] = (unit, process.wait if dies else lambda: None)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+                wait_for(lambda: conn.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4) !=
+                         bytes(4), "the connection")
+                conn.settimeout(TIMEOUT)
+                text, fds, _, _ = socket.recv_fds(conn, 65536, 16)
+                for fd in fds:
+                    os.close(fd)
+            return text, len(fds)
+
+    def test_units(self):
+        """The unit decides, and it is that of the very process that connected."""
+        agent = "pvdma-agent@vm1.service"
+        with Host() as host:
+            host.start_vm("vm1", quota="1M")
+            self.assertEqual(self.handed_over(host, "pvdma-agent@vm2.service"), (b"", 0))
+            self.assertEqual(self.handed_over(host, agent, dies=True), (b"", 0))
+            self.assertEqual(self.handed_over(host, agent), (b"# as before\n", 0))
 
     def test_queries(self):
         with Host() as host:

@@ -107,6 +107,7 @@ class Systemd(dbus.service.FallbackObject):
         self.jobs = 0
         self.keeps = False  # descriptors, and starts again what was killed
         self.waits = False  # before it does the latter
+        self.others = {}    # what else has a unit: its name, once a function is through, by pid
         self.command = [str(BUILD / "pvdma-agent"), f"--handover={handover}"]
         GLib.timeout_add(20, self._poll)
 
@@ -171,6 +172,10 @@ class Systemd(dbus.service.FallbackObject):
         for unit in self.units.values():
             if unit.process is not None and unit.process.pid == pid:
                 return dbus.ObjectPath(f"{UNITS}/{encode(unit.name)}")
+        if pid in self.others:
+            name, before = self.others[pid]
+            before()
+            return dbus.ObjectPath(f"{UNITS}/{encode(name)}")
         raise dbus.DBusException("no such unit", name=SYSTEMD + ".NoUnitForPID")
 
     def _of_path(self, path):
