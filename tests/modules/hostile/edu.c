@@ -193,8 +193,9 @@ static int attack_race(struct hostile *h, char *args)
 }
 
 /*
- * A message to where interrupts come from, as VT-d lays its address out (section
- * 5.1.5): one that names an entry of the host's table, or with @compat a CPU.
+ * A message to where interrupts come from, as VT-d lays its address out
+ * (section 5.1.5): one that names an entry of the host's table, or with @compat
+ * a CPU.
  */
 static u64 message_address(struct hostile *h, u32 i, bool compat)
 {
@@ -202,15 +203,15 @@ static u64 message_address(struct hostile *h, u32 i, bool compat)
 
 	if (compat)
 		return base | i << 12;
-	/* the entries in use are the first ones; with a sub-handle or without */
+	/* those in use come first; with a sub-handle, or without */
 	return base | (i % 64) << 5 | BIT(4) | (hostile_random(h) & BIT(3));
 }
 
 /*
- * Interrupts of others. "compat" writes messages in the format without a table, too,
- * by which a device can have a CPU reset. VT-d blocks those where interrupts are
- * remapped (section 5.1.4); QEMU's, as of 11.1, lets them through, and its machine
- * is reset.
+ * Interrupts of others. "compat" writes messages in the format without a table,
+ * too, by which a device can have a CPU reset. VT-d blocks those where
+ * interrupts are remapped (section 5.1.4); QEMU's, as of 11.1, lets them
+ * through, and its machine is reset.
  */
 static int attack_msi(struct hostile *h, char *args)
 {
