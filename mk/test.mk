@@ -142,7 +142,7 @@ endif
 CHECK_LINT ?=
 
 .PHONY: unit-build fuzz-build wire-build check-build
-unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
+unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
 	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
