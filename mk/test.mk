@@ -224,3 +224,8 @@ bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quo
 bench-quota: ## verified work in the bed under quotas down to a tenth (about 10 minutes)
 	$(Q)scripts/setup demo
 	$(Q)tests/bench/quota
+
+.PHONY: bench-peers
+bench-peers: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (an hour)
+	$(Q)scripts/setup bench
+	$(Q)tests/bench/peers/run
