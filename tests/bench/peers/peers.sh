@@ -45,10 +45,10 @@ peer_start()
 		vm_start --mode vfio --device "$WORK_NVME" "$WORK_NIC" "$@"
 		;;
 	virtio-iommu-strict)
-		peer_behind virtio-iommu-pci iommu.strict=1 "$@"
+		peer_behind virtio-iommu-pci,aw-bits=48 iommu.strict=1 "$@"
 		;;
 	virtio-iommu-lazy)
-		peer_behind virtio-iommu-pci iommu.strict=0 "$@"
+		peer_behind virtio-iommu-pci,aw-bits=48 iommu.strict=0 "$@"
 		;;
 	intel-iommu)
 		peer_behind intel-iommu,caching-mode=on,intremap=off,aw-bits=48 \
