@@ -225,6 +225,13 @@ class Report(unittest.TestCase):
         self.planned.append("4.vfio")
         self.assert_fails("4.vfio: not measured")
 
+    def test_nothing_at_all(self):
+        result = subprocess.run([sys.executable, SCRIPT, self.root / "none", self.root],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("FAIL: nothing was measured: no", result.stderr)
+        self.assertFalse((self.root / "report.json").exists())
+
     def test_missing_counter(self):
         self.three()
         self.replace("1.vfio", "rr.after", "mmio_exits", "mmio")

@@ -186,6 +186,9 @@ def main(argv: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     folder, out = Path(argv[0]), Path(argv[1])
+    if not (folder / "planned").exists():
+        print(f"bench-peers: FAIL: nothing was measured: no {folder}/planned", file=sys.stderr)
+        return 1
     everything, missing = collect(folder)
     runs, wrong, below = judge(everything)
     wrong = missing + wrong
