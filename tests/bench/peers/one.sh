@@ -39,8 +39,8 @@ agent='' peer_quota='' peer_agent_seconds=''
 BED_STIR_SECONDS=300 BED_BOOT_SECONDS=600
 
 idle_seconds=5
-exchanges=600 message=64
-stream=4M
+exchanges=1000 message=64
+stream=16M
 depth=32 chunk=64K
 # at depth 1 a part of the files will do
 few=3
@@ -182,7 +182,7 @@ all_work()
 	guest_sh vm "PVDMA_WORK_MEMORY=/tmp/buffers pvdma-work random $files $depth" 900 > "$left/warm.disk"
 	measure random1 "pvdma-work random /mnt $few $FILE_SIZE 1"
 	measure "random$depth" "pvdma-work random $files $depth"
-	measure seq "pvdma-work disk $files $chunk 2"
+	measure seq "pvdma-work disk $files $chunk 4"
 }
 
 at_end()

@@ -28,7 +28,6 @@ PEERS_BESIDE=$((64 << 20))
 peer_modules()
 {
 	case $1 in
-	virtio-iommu-*) echo virtio_iommu nvme e1000e ext4 ;;
 	virtio) echo virtio_blk virtio_net ext4 ;;
 	pvdma-*) echo pvdma nvme e1000e ext4 ;;
 	*) echo nvme e1000e ext4 ;;
@@ -45,10 +44,10 @@ peer_start()
 		vm_start --mode vfio --device "$WORK_NVME" "$WORK_NIC" "$@"
 		;;
 	virtio-iommu-strict)
-		peer_behind virtio-iommu-pci,aw-bits=48 iommu.strict=1 "$@"
+		peer_virtio_iommu iommu.strict=1 "$@"
 		;;
 	virtio-iommu-lazy)
-		peer_behind virtio-iommu-pci,aw-bits=48 iommu.strict=0 "$@"
+		peer_virtio_iommu iommu.strict=0 "$@"
 		;;
 	intel-iommu)
 		peer_behind intel-iommu,caching-mode=on,intremap=off,aw-bits=48 \
@@ -73,18 +72,31 @@ peer_start()
 }
 
 # peer_behind IOMMU WORDS OPTION...: vfio-pci behind an IOMMU that QEMU emulates. It must
-# be there before the devices behind it, so that these are arguments, too. The
-# guest waits for no driver of the IOMMU before it starts others: the bed's channel
-# would come ten seconds late, and does not use the IOMMU.
+# be there before the devices behind it, so that these are arguments, too.
 peer_behind()
 {
 	local iommu=$1 words=$2
 
 	shift 2
 	bind_vfio "$WORK_NVME" "$WORK_NIC"
-	vm_start --append "iommu.passthrough=0 deferred_probe_timeout=0 $words" --qemu-arg "-device $iommu" \
+	vm_start --append "iommu.passthrough=0 $words" --qemu-arg "-device $iommu" \
 		--qemu-arg "-device vfio-pci,host=$WORK_NVME,id=dev0,addr=0x10" \
 		--qemu-arg "-device vfio-pci,host=$WORK_NIC,id=dev1,addr=0x11" "$@"
+}
+
+# peer_virtio_iommu WORDS OPTION...: Linux starts no device that is said to be behind a
+# virtio-iommu before that has its driver, not even the bed's channel, which does not use it. So
+# the driver is the first of the modules that the guest's init loads.
+peer_virtio_iommu()
+{
+	local words=$1
+
+	shift
+	{
+		echo virtio_iommu
+		sed -n 's/^@boot //p' "$BED_TOP/tests/bed/modules.guest" | tr ' ' '\n'
+	} > "$WORK_RUN/boot-modules"
+	peer_behind virtio-iommu-pci,aw-bits=48 "$words" --file "$WORK_RUN/boot-modules:boot-modules" "$@"
 }
 
 # peer_host_devices: the host drives the hardware; $peer_disk is its disk, and whoever opens tap0 is
