@@ -48,18 +48,23 @@ plan()
 mkdir -p "$runs"
 mapfile -t planned < <(plan)
 n=${#planned[@]}
-for ((rep = 1; rep <= REPETITIONS; rep++)); do
-	for name in "${planned[@]}"; do
-		echo "$rep.$name"
+working_set=0
+[[ " ${planned[*]}" != *" pvdma-"* ]] || first=0.pvdma-set
+{
+	[[ -z ${first:-} ]] || echo "$first"
+	for ((rep = 1; rep <= REPETITIONS; rep++)); do
+		printf "$rep.%s\n" "${planned[@]}"
 	done
-done > "$runs/planned"
+} > "$runs/planned"
 
 # The working set is what is mapped at most where all is granted and nothing is
 # mapped ahead: what was touched. A guest of its own finds it, before the others.
-one 0.pvdma-set 0
-[[ -e $runs/0.pvdma-set/complete ]] || exit
-working_set=$(jq .vm.mapped_peak "$runs/0.pvdma-set/end.agent")
-progress "working set: $working_set bytes"
+if [[ -n ${first:-} ]]; then
+	one "$first" 0
+	[[ -e $runs/$first/complete ]] || exit
+	working_set=$(jq .vm.mapped_peak "$runs/$first/end.agent")
+	progress "working set: $working_set bytes"
+fi
 
 for ((rep = 1; rep <= REPETITIONS; rep++)); do
 	turn=$(((rep - 1) * n / REPETITIONS))

@@ -40,7 +40,7 @@ BED_STIR_SECONDS=300 BED_BOOT_SECONDS=600
 
 idle_seconds=5
 exchanges=1000 message=64
-stream=16M
+stream=8M
 depth=32 chunk=64K
 # at depth 1 a part of the files will do
 few=3

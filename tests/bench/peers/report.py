@@ -36,15 +36,13 @@ TITLES = {
 }
 # Its strict mappings are in use, or there are none.
 STRICT = "pvdma-shared"
-# The run that finds the working set.
-FIRST = "0.pvdma-set"
 MIB = 1 << 20
 
 
 def collect(folder: Path) -> tuple[list[Figures], list[str]]:
     """The runs that are there, and what is wrong with the others."""
     runs, wrong = [], []
-    for name in [FIRST, *(folder / "planned").read_text(encoding="utf-8").split()]:
+    for name in (folder / "planned").read_text(encoding="utf-8").split():
         try:
             runs.append(read_run(folder / name))
         except (KeyError, ValueError, OSError) as error:
