@@ -226,6 +226,6 @@ bench-quota: ## verified work in the bed under quotas down to a tenth (about 10 
 	$(Q)tests/bench/quota
 
 .PHONY: bench-peers
-bench-peers: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (an hour)
+bench-peers: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (two hours)
 	$(Q)scripts/setup bench
 	$(Q)tests/bench/peers/run
