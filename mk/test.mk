@@ -143,7 +143,7 @@ endif
 CHECK_LINT ?=
 
 .PHONY: unit-build fuzz-build wire-build check-build
-unit-build: $(UNIT_TESTS) $(STRESS_TESTS)
+unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
 	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
@@ -241,3 +241,8 @@ bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quo
 bench-quota: ## verified work in the bed under quotas down to a tenth (about 10 minutes)
 	$(Q)scripts/setup demo
 	$(Q)tests/bench/quota
+
+.PHONY: bench-peers
+bench-peers: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (two hours)
+	$(Q)scripts/setup bench
+	$(Q)tests/bench/peers/run

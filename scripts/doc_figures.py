@@ -25,3 +25,14 @@ def update(doc: Path, source: str, end: str, figures: str, check: bool) -> int:
         return int(new != text)
     doc.write_text(new, encoding="utf-8")
     return 0
+
+
+def program(argv: list[str], usage: str, doc: Path, source: str, end: str, figures: Path, command: str) -> int:
+    """A program that puts the file that a command made into a document; its exit status."""
+    if argv not in ([], ["--check"]):
+        print(usage, file=sys.stderr)
+        return 2
+    if not figures.exists():
+        print(f"{figures} is missing: {command}", file=sys.stderr)
+        return 2
+    return update(doc, source, end, figures.read_text(encoding="utf-8"), bool(argv))

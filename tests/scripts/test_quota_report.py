@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests of tests/bench/quota_report.py: a run must never look better than it was."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -169,7 +171,7 @@ class DocFigures(unittest.TestCase):
         sys.path.insert(0, str(TOP / "scripts"))
         self.addCleanup(sys.path.remove, str(TOP / "scripts"))
         import doc_figures
-        self.replaced = doc_figures.replaced
+        self.replaced, self.program = doc_figures.replaced, doc_figures.program
 
     def test_between_markers(self):
         self.assertEqual(self.replaced("a\n<!-- b -->\nold\n<!-- e -->\nz\n", "b", "e", "new\n"),
@@ -178,6 +180,27 @@ class DocFigures(unittest.TestCase):
     def test_no_markers(self):
         self.assertIsNone(self.replaced("a\n<!-- b -->\nold\n", "b", "e", "new\n"))
         self.assertIsNone(self.replaced("old\n<!-- e -->\n", "b", "e", "new\n"))
+
+    def run_program(self, folder, *argv):
+        """Status and what the document is then."""
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+            status = self.program(list(argv), "usage", folder / "doc", "b", "e", folder / "figures", "make it")
+        self.said = err.getvalue()
+        return status, (folder / "doc").read_text(encoding="utf-8")
+
+    def test_program(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            old, new = ("<!-- b -->\n" + text + "\n<!-- e -->\n" for text in ("old", "new"))
+            (folder / "doc").write_text(old, encoding="utf-8")
+            self.assertEqual(self.run_program(folder), (2, old))
+            self.assertIn("figures is missing: make it", self.said)
+            (folder / "figures").write_text("new\n", encoding="utf-8")
+            self.assertEqual(self.run_program(folder, "--wrong"), (2, old))
+            self.assertIn("usage", self.said)
+            self.assertEqual(self.run_program(folder, "--check"), (1, old))
+            self.assertEqual(self.run_program(folder), (0, new))
+            self.assertEqual(self.run_program(folder, "--check"), (0, new))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ static const struct verb {
 	{ "serve", 1, net_serve, "serve PORT|-" },
 	{ "get", 3, net_get, "get HOST PORT BYTES" },
 	{ "put", 3, net_put, "put HOST PORT BYTES" },
+	{ "rr", 4, net_rr, "rr HOST PORT COUNT BYTES" },
 	{ "linear", 1, net_linear, "linear INTERFACE" },
 	{ "memory", 2, memory_run, "memory SIZE FILE" },
 	{ "pins", 2, pins_watch, "pins INTERVAL-MS FILE" },

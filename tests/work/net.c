@@ -2,15 +2,21 @@
 /*
  * net.c: bytes over TCP that both ends can verify
  *
- * A connection carries one exchange. The client sends a line, "get BYTES\n" or
+ * A connection carries one job. The client sends a line, "get BYTES\n" or
  * "put BYTES\n", then one side streams the pattern of seed BYTES; after a put
  * the server answers with a line "ok\n" or "bad OFFSET\n".
+ *
+ * After "rr COUNT BYTES\n" the client sends COUNT requests of BYTES bytes, each
+ * when the answer to the one before is there. Each message has a pattern of
+ * its own, so that one that is late, lost or repeated is seen; the server closes
+ * the connection at a wrong one.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +26,8 @@
 
 #include "work.h"
 
-#define CHUNK 65536
+#define CHUNK	    65536
+#define MESSAGE_MAX 65536
 
 /* The pattern is restarted with a new seed in each chunk. */
 static uint64_t chunk_seed(uint64_t bytes, uint64_t at)
@@ -110,10 +117,9 @@ static int64_t stream_check(int fd, uint64_t bytes)
 }
 
 /* Connects to an IPv4 address and says what is wanted. The socket, or -1. */
-static int client(char **argv, const char *verb, uint64_t bytes)
+static int client(char **argv, const char *line)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
-	char line[64];
 	int fd;
 
 	sin.sin_port = htons((uint16_t)parse_bytes(argv[1]));
@@ -122,7 +128,6 @@ static int client(char **argv, const char *verb, uint64_t bytes)
 		return -1;
 	}
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	snprintf(line, sizeof(line), "%s %" PRIu64 "\n", verb, bytes);
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&sin, sizeof(sin)) &&
 	    !write_all(fd, line, strlen(line)))
 		return fd;
@@ -145,12 +150,14 @@ int net_get(int argc, char **argv)
 {
 	uint64_t bytes = parse_bytes(argv[2]);
 	double start = now();
+	char line[64];
 	int64_t bad;
 	int fd;
 
 	(void)argc;
 	signal(SIGPIPE, SIG_IGN);
-	fd = client(argv, "get", bytes);
+	snprintf(line, sizeof(line), "get %" PRIu64 "\n", bytes);
+	fd = client(argv, line);
 	if (fd < 0)
 		return 1;
 	bad = stream_check(fd, bytes);
@@ -165,26 +172,100 @@ int net_put(int argc, char **argv)
 {
 	uint64_t bytes = parse_bytes(argv[2]);
 	double start = now();
-	char line[64] = "no answer";
+	char line[64], answer[64] = "no answer";
 	int fd, bad;
 
 	(void)argc;
 	signal(SIGPIPE, SIG_IGN);
-	fd = client(argv, "put", bytes);
+	snprintf(line, sizeof(line), "put %" PRIu64 "\n", bytes);
+	fd = client(argv, line);
 	if (fd < 0)
 		return 1;
-	bad = stream_send(fd, bytes) || read_line(fd, line, sizeof(line)) ||
-	      strcmp(line, "ok");
+	bad = stream_send(fd, bytes) || read_line(fd, answer, sizeof(answer)) ||
+	      strcmp(answer, "ok");
 	if (bad)
-		printf("error=put: the server said: %s\n", line);
+		printf("error=put: the server said: %s\n", answer);
 	close(fd);
 	return report("put", bytes, now() - start, bad);
+}
+
+/* Each message leaves at once. */
+static int no_delay(int fd)
+{
+	int one = 1;
+
+	return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+/* The message of a number, counted over both directions. */
+static void message_fill(uint8_t *buf, size_t len, uint64_t number)
+{
+	pattern_fill(buf, (len + 7) / 8 * 8, chunk_seed(len, number));
+}
+
+static int message_send(int fd, size_t len, uint64_t number)
+{
+	static uint8_t buf[MESSAGE_MAX];
+
+	message_fill(buf, len, number);
+	return write_all(fd, buf, len);
+}
+
+static int message_check(int fd, size_t len, uint64_t number)
+{
+	static uint8_t buf[MESSAGE_MAX], want[MESSAGE_MAX];
+
+	message_fill(want, len, number);
+	return read_all(fd, buf, len) == len && !memcmp(buf, want, len) ? 0 :
+									  -1;
+}
+
+int net_rr(int argc, char **argv)
+{
+	uint64_t count = parse_bytes(argv[2]), bytes = parse_bytes(argv[3]);
+	uint64_t done = 0;
+	double start;
+	char line[64];
+	int fd;
+
+	(void)argc;
+	if (bytes > MESSAGE_MAX) {
+		fprintf(stderr, "pvdma-work: a message of at most %d bytes\n",
+			MESSAGE_MAX);
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(line, sizeof(line), "rr %" PRIu64 " %" PRIu64 "\n", count,
+		 bytes);
+	fd = client(argv, line);
+	if (fd < 0 || no_delay(fd))
+		return 1;
+	start = now();
+	while (done < count && !message_send(fd, bytes, 2 * done) &&
+	       !message_check(fd, bytes, 2 * done + 1))
+		done++;
+	if (done < count)
+		printf("error=rr: exchange %" PRIu64 " went wrong\n", done);
+	printf("net_rr_exchanges=%" PRIu64 "\n", done);
+	close(fd);
+	return report("rr", done * bytes * 2, now() - start, done < count);
+}
+
+static void serve_rr(int in, int out, uint64_t count, uint64_t bytes)
+{
+	if (bytes > MESSAGE_MAX)
+		return;
+	(void)no_delay(out); /* standard output may be no socket */
+	for (uint64_t i = 0; i < count; i++)
+		if (message_check(in, bytes, 2 * i) ||
+		    message_send(out, bytes, 2 * i + 1))
+			return;
 }
 
 static void serve_one(int in, int out)
 {
 	char line[64], answer[64];
-	uint64_t bytes;
+	uint64_t bytes, count;
 	int64_t bad;
 
 	if (read_line(in, line, sizeof(line)))
@@ -199,6 +280,9 @@ static void serve_one(int in, int out)
 			snprintf(answer, sizeof(answer), "bad %" PRId64 "\n",
 				 bad);
 		write_all(out, answer, strlen(answer));
+	} else if (sscanf(line, "rr %" SCNu64 " %" SCNu64, &count, &bytes) ==
+		   2) {
+		serve_rr(in, out, count, bytes);
 	}
 }
 

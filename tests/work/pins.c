@@ -106,13 +106,14 @@ int pins_watch(int argc, char **argv)
 	int64_t base, peak, now_bytes;
 
 	(void)argc;
+	/* Whoever starts this may be done before a first look at the counters. */
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
 	base = peak = now_bytes = fd < 0 ? -1 : pinned_bytes(fd, refresh);
 	if (base < 0) {
 		fputs("pvdma-work: this kernel does not count pins\n", stderr);
 		return 1;
 	}
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
 	do {
 		nanosleep(&ts, NULL);
 		now_bytes = pinned_bytes(fd, refresh);

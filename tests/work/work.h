@@ -26,6 +26,7 @@ int disk_files(int argc, char **argv);
 int random_run(int argc, char **argv);
 int net_get(int argc, char **argv);
 int net_put(int argc, char **argv);
+int net_rr(int argc, char **argv);
 int net_serve(int argc, char **argv);
 int net_linear(int argc, char **argv);
 int memory_run(int argc, char **argv);

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures of one run of tests/bench/peers: what one.sh left, read and judged.
+
+A figure that was not measured is an error, never a zero. What is counted per
+operation is without what the command costs and without what guest and kernel do
+when idle: the kinds of work "price" and "idle" do nothing, for no time and for some
+seconds, and a counter's price and rate follow from these two. Times and rates
+of work are those that the work measured itself.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+
+# Linux counts CPU time for user space in these, on x86
+TICK_US = 10000
+STREAM_OP = 65536
+PRICE, IDLE = "price", "idle"
+
+
+@dataclass
+class Kind:
+    """A kind of work: its name in tables, what pvdma-work calls it, what an operation is."""
+    title: str
+    prefix: str
+    op: str
+
+
+KINDS = {
+    "random1": Kind("random 4 KiB, depth 1", "random", "I/O"),
+    "random32": Kind("random 4 KiB, depth 32", "random", "I/O"),
+    "seq": Kind("sequential, 64 KiB", "disk", "I/O"),
+    "rr": Kind("TCP request and response", "net_rr", "exchange"),
+    "get": Kind("TCP received", "net_get", "64 KiB"),
+    "put": Kind("TCP sent", "net_put", "64 KiB"),
+}
+
+
+def pairs(text: str, between: str = "=") -> dict[str, str]:
+    """The names and values of lines that have one of each; of a name the last."""
+    split = (line.split(between, 1) for line in text.splitlines())
+    return {words[0]: words[1] for words in split if len(words) == 2}
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def guest_cpu(work: str) -> tuple[int, int]:
+    """Ticks between the two lines of the guest's /proc/stat: busy, and all."""
+    lines = [[int(word) for word in line.split()[1:9]]
+             for line in work.splitlines() if line.startswith("cpu ")]
+    if len(lines) != 2:
+        raise ValueError(f"{len(lines)} lines of the guest's CPU time instead of 2")
+    delta = [after - before for before, after in zip(*lines)]
+    user, nice, system, idle, iowait, irq, softirq, _ = delta
+    busy = user + nice + system + irq + softirq
+    return busy, busy + idle + iowait
+
+
+@dataclass
+class Window:
+    """Counters around one command, and how long that took by whose clock."""
+    counts: dict[str, float]
+    times: dict[str, float]
+
+
+class Baseline:
+    """What a command costs and what is counted meanwhile, when nothing is done."""
+
+    def __init__(self, price: Window, idle: Window):
+        self._price, self._idle = price, idle
+
+    def net(self, window: Window, counter: str) -> float:
+        """What of a counter is the work's own; noise can make that a little less than none."""
+        t0, t1 = self._price.times[counter], self._idle.times[counter]
+        c0, c1 = self._price.counts[counter], self._idle.counts[counter]
+        if t1 <= t0:
+            raise ValueError(f"{counter}: idling took no longer than nothing")
+        rate = (c1 - c0) / (t1 - t0)
+        return window.counts[counter] - c0 - rate * (window.times[counter] - t0)
+
+
+def window(folder: Path, kind: str) -> Window:
+    """The counters around a kind of work: the host's, and the guest's own CPU time."""
+    before, after = (pairs(read(folder / f"{kind}.{when}")) for when in ("before", "after"))
+    seconds = float(after["time"]) - float(before["time"])
+    counts = {name: float(after[name]) - float(before[name]) for name in before if name != "time"}
+    counts["host_ticks"] = counts["qemu_ticks"] + counts.get("agent_ticks", 0)
+    times = {name: seconds for name in counts}
+    counts["guest_ticks"], times["guest_ticks"] = guest_cpu(read(folder / f"{kind}.work"))
+    return Window(counts, times)
+
+
+def agent_counts(folder: Path, kind: str) -> dict[str, int]:
+    """What the agent did for a kind of work; empty where there is none."""
+    if not (folder / f"{kind}.agent.before").exists():
+        return {}
+    before, after = (json.loads(read(folder / f"{kind}.agent.{when}")) for when in ("before", "after"))
+
+    def delta(part: str, name: str) -> int:
+        return int(after[part][name]) - int(before[part][name])
+
+    return {"requests": delta("vm", "requests"), "evictions": delta("vm", "evictions"),
+            "kicks": delta("vhost", "kicks")}
+
+
+def operations(kind: str, work: dict[str, str]) -> int:
+    prefix = KINDS[kind].prefix
+    if kind == "rr":
+        return int(work[f"{prefix}_exchanges"])
+    if kind in ("get", "put"):
+        return int(work[f"{prefix}_bytes"]) // STREAM_OP
+    return int(work[f"{prefix}_reads"]) + int(work[f"{prefix}_writes"])
+
+
+def pinned(pins: dict[str, str], nothing: int) -> int:
+    """Bytes at most, above what was pinned before the run."""
+    if int(pins["pin_samples"]) < 1:
+        raise ValueError("no samples of what is pinned")
+    return int(pins["pinned_base_bytes"]) + int(pins["pinned_peak_bytes"]) - nothing
+
+
+def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figures:
+    """The figures of one kind of work; those that count are per operation."""
+    text = read(folder / f"{kind}.work")
+    work = pairs(text)
+    around = window(folder, kind)
+    prefix = KINDS[kind].prefix
+    ops, seconds = operations(kind, work), float(work[f"{prefix}_seconds"])
+    if not ops or not seconds:
+        raise ValueError(f"{kind}: {ops} operations in {seconds} s")
+
+    def per_op(counter: str, unit: float = 1) -> float:
+        return baseline.net(around, counter) * unit / ops
+
+    return {
+        "ops": ops,
+        "seconds": seconds,
+        "rate": ops / seconds,
+        "mib_s": int(work[f"{prefix}_bytes"]) / (1 << 20) / seconds,
+        "verified": work[f"{prefix}_verified"] == "true",
+        "errors": [line.partition("=")[2] for line in text.splitlines() if line.startswith("error=")],
+        "exits": per_op("exits"),
+        "mmio_exits": per_op("mmio_exits"),
+        "guest_cpu_us": per_op("guest_ticks", TICK_US),
+        "host_cpu_us": per_op("host_ticks", TICK_US),
+        "pinned": pinned(pairs(read(folder / f"{kind}.pins")), nothing),
+        **{name: count / ops for name, count in agent_counts(folder, kind).items()},
+    }
+
+
+def read_run(folder: Path) -> Figures:
+    """The figures of a run. KeyError, ValueError, OSError: one is missing."""
+    if not (folder / "complete").exists():
+        raise ValueError("the run did not come to its end")
+    facts = pairs(read(folder / "run"))
+    start = pairs(read(folder / "start.pins"))
+    nothing = int(start["pinned_base_bytes"])
+    run: Figures = {
+        "name": facts["name"],
+        "size": facts["size"],
+        "repetition": int(folder.name.partition(".")[0]),
+        "guest_bytes": int(facts["guest_bytes"]),
+        "start_seconds": float(facts["start_seconds"]),
+        "agent_seconds": float(facts["agent_seconds"]),
+        "pinned_start": pinned(start, nothing),
+        "quota": int(facts["quota"]) if "quota" in facts else None,
+        "kinds": {},
+    }
+    if run["size"]:
+        return run
+    baseline = Baseline(window(folder, PRICE), window(folder, IDLE))
+    run["kinds"] = {kind: read_kind(folder, kind, baseline, nothing) for kind in KINDS}
+    run["dma_faults"] = int(facts["dma_faults"])
+    if run["quota"] is not None:
+        guest = pairs(read(folder / "end.guest"), " ")
+        run["failures"] = int(guest["failures"])
+        run["bounce_pool"] = int(guest["bounce_pool_bytes"])
+        run["mapped_peak"] = int(json.loads(read(folder / "end.agent"))["vm"]["mapped_peak"])
+    return run
+
+
+def complaints(run: Figures) -> list[str]:
+    """What must not be, and is."""
+    found = []
+    for kind, figures in run["kinds"].items():
+        if not figures["verified"]:
+            found.append(f"{KINDS[kind].title}: not verified")
+        found += figures["errors"]
+    if run.get("dma_faults"):
+        found.append(f"{run['dma_faults']} DMA faults")
+    if run.get("failures"):
+        found.append(f"{run['failures']} mappings failed")
+    if run["quota"] is not None:
+        peaks = {"start": run["pinned_start"], "the agent's books": run.get("mapped_peak", 0)}
+        peaks |= {KINDS[kind].title: figures["pinned"] for kind, figures in run["kinds"].items()}
+        found += [f"{where}: {peak} bytes pinned, the quota is {run['quota']}"
+                  for where, peak in peaks.items() if peak > run["quota"]]
+    return found

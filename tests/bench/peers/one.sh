@@ -1,0 +1,215 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# one.sh: one guest of tests/bench/peers, from its start to its end (run by
+# host.sh): one.sh REPETITION.NAME[@SIZE] WORKING-SET
+#
+# With a SIZE the guest has so much memory, and its start is all that is measured.
+# What is left in the folder REPETITION.NAME, for report.py:
+#
+#   run                    key=value: what it was, and figures of the whole
+#   start.pins             what was pinned until the guest was ready for work
+#   KIND.work              what a kind of work says, between two lines of the guest's
+#                          /proc/stat
+#   KIND.before .after     key=value: counters around the command, the host's side
+#   KIND.agent.before .after, end.agent   the agent's (JSON)
+#   KIND.pins              what was pinned meanwhile
+#   end.guest              the module's counters
+#   complete               all of that is there
+#
+# "price" and "idle" are kinds of work that do nothing: their counters are what a
+# command costs, and what the guest and its kernel do on their own.
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$BED_LIB"
+# shellcheck source=tests/work/l1.sh
+. "$BED_TOP/tests/work/l1.sh"
+# shellcheck source=tests/bench/peers/peers.sh
+. "$BED_SCRIPT_DIR/peers.sh"
+
+folder=$1 set=$2
+name=${folder#*.} size=
+[[ $name != *@* ]] || size=${name#*@}
+name=${name%@*}
+# not on 9p: see tests/work/l1.sh
+left=$WORK_RUN/left
+agent='' peer_quota='' peer_agent_seconds=''
+# Before its firmware says a word, a guest's memory is pinned, several times over.
+# shellcheck disable=SC2034 # both are the bed's
+BED_STIR_SECONDS=300 BED_BOOT_SECONDS=600
+
+idle_seconds=5
+exchanges=1000 message=64
+stream=8M
+depth=32 chunk=64K
+# at depth 1 a part of the files will do
+few=3
+
+# A guest ends before the agent that serves its devices.
+end()
+{
+	local status=$? pid
+
+	! guest_alive vm || guest_stop vm || true
+	for pid in $(jobs -p); do
+		kill "$pid" 2> /dev/null || true
+	done
+	peer_stop || true
+	mkdir -p "$BED_OUT/runs/$folder"
+	cp "$left"/* "$BED_OUT/runs/$folder/" || true
+	cp "$WORK_RUN/agent.log" "$BED_OUT/runs/$folder/" 2> /dev/null || true
+	exit $status
+}
+trap end EXIT
+
+fact() { printf '%s=%s\n' "$1" "$2" >> "$left/run"; }
+
+# watched NAME: the end of what pins_start began, in a file of its own
+watched()
+{
+	pins_stop
+	cp "$WORK_RUN/pins" "$left/$1.pins"
+}
+
+# ticks PID: of CPU time (USER_HZ), in user and kernel mode and as a guest
+ticks()
+{
+	local stat
+
+	stat=$(< "/proc/$1/stat")
+	# shellcheck disable=SC2086 # into words
+	set -- ${stat##*) }
+	echo $((${12} + ${13}))
+}
+
+# counters KIND WHEN: of KVM, of processes
+counters()
+{
+	local pid
+
+	pid=$(guest_pid vm)
+	{
+		echo "time=$EPOCHREALTIME"
+		(cd /sys/kernel/debug/kvm/"$pid"-* && grep . exits mmio_exits io_exits halt_exits) | tr : =
+		echo "qemu_ticks=$(ticks "$pid")"
+		[[ -z $agent ]] || echo "agent_ticks=$(ticks "$agent")"
+	} > "$left/$1.$2"
+	[[ -z $agent ]] || ask stats > "$left/$1.agent.$2"
+}
+
+# work KIND COMMAND: runs in the guest, between two readings of its own CPU time. A command that
+# fails leaves its work unverified, and the run goes on, unless the guest is gone.
+work()
+{
+	local kind=$1 status=0
+
+	counters "$kind" before
+	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers
+		head -n 1 /proc/stat; $2; status=\$?; head -n 1 /proc/stat; exit \$status" 900 \
+		> "$left/$kind.work" || status=$?
+	counters "$kind" after
+	if ((status)); then
+		printf 'error=%s ended with status %s\n' "$kind" $status >> "$left/$kind.work"
+	fi
+	if (($(guest_boots vm) != 1)); then
+		echo "one.sh: the guest rebooted by itself during the work $kind" >&2
+		return 1
+	fi
+}
+
+# measure KIND COMMAND: the same, and what is pinned meanwhile
+measure()
+{
+	pins_start
+	work "$@"
+	watched "$1"
+}
+
+# since_start PID: seconds that a process has been running
+since_start()
+{
+	local stat up
+
+	stat=$(< "/proc/$1/stat")
+	read -r up _ < /proc/uptime
+	# shellcheck disable=SC2086 # into words
+	set -- ${stat##*) }
+	awk -v up="$up" -v began="${20}" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f\n", up - began / hz }'
+}
+
+# start OPTION...: until its init answers
+start()
+{
+	faults=$(vtd_faults)
+	peer_start "$name" "$set" "$@" --no-wait
+	guest_stirs vm
+	guest_up vm
+	fact start_seconds "$(since_start "$(guest_pid vm)")"
+	fact agent_seconds "${peer_agent_seconds:-0}"
+	[[ -z $peer_quota ]] || fact quota "$peer_quota"
+	# what the firmware tries at an agent is blocked, as it should be
+	[[ -z $agent ]] || faults=$(vtd_faults)
+}
+
+prepare()
+{
+	local -a modules
+
+	read -ra modules <<< "$(peer_modules "$name")"
+	vm_prepare "${modules[@]}"
+	# A NIC's packets are sent in one piece each: the emulated one loses others
+	# (tests/work/linear.c).
+	[[ $name == virtio ]] || guest_sh vm "pvdma-work linear \$(net_of $(guest_bdf 1))"
+}
+
+# The network comes first, so that what is pinned is the NIC's, and the disk's
+# controller's, but not yet the disk's work. Each kind is measured when its like was
+# done once: memory is touched then.
+all_work()
+{
+	local peer files="/mnt $FILES $FILE_SIZE"
+
+	# shellcheck disable=SC2016 # expanded in the guest
+	peer='$(cat /run/peer.*) $BED_PORT_WORK'
+	guest_sh vm "pvdma-work rr $peer 50 $message && pvdma-work get $peer 1M &&
+		pvdma-work put $peer 1M" 300 > "$left/warm.net"
+	watched start
+	work price true
+	work idle "sleep $idle_seconds"
+	measure rr "pvdma-work rr $peer $exchanges $message"
+	measure get "pvdma-work get $peer $stream"
+	measure put "pvdma-work put $peer $stream"
+	guest_sh vm "PVDMA_WORK_MEMORY=/tmp/buffers pvdma-work random $files $depth" 900 > "$left/warm.disk"
+	measure random1 "pvdma-work random /mnt $few $FILE_SIZE 1"
+	measure "random$depth" "pvdma-work random $files $depth"
+	measure seq "pvdma-work disk $files $chunk 4"
+}
+
+at_end()
+{
+	[[ -z $agent ]] || {
+		ask stats > "$left/end.agent"
+		guest_sh vm 'cat /sys/kernel/debug/pvdma/stats' > "$left/end.guest"
+	}
+	fact dma_faults $(($(vtd_faults) - faults))
+}
+
+rm -rf "$left" "$WORK_RUN/agent.log"
+mkdir -p "$left"
+fact name "$name"
+fact size "$size"
+fact guest_bytes "$(bytes "${size:-$BED_GUEST_MEM}")"
+pins_start
+if [[ -n $size ]]; then
+	start --mem "$size"
+	watched start
+else
+	start
+	prepare
+	all_work
+	at_end
+fi
+guest_stop vm
+peer_stop
+agent=''
+: > "$left/complete"

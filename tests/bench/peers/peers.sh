@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# peers.sh: the ways to give a guest a disk and a NIC that are compared.
+#
+# In all of them the disk is the bed's NVMe and the packets go through the bed's
+# e1000e; the guest, its kernel and its memory (shared, on tmpfs with huge pages) are the
+# same. Behind paravirtual and emulated devices the host's own drivers use the
+# hardware, without the host's page cache, and packets go over a bridge and a tap.
+#
+#   PEERS              their names, in their order
+#   PEERS_STARTED      those whose start with guests of several sizes is measured
+#   peer_start NAME WORKING-SET [OPTION of guest_start...]
+#   peer_modules NAME  what the guest loads for it, in that order
+#   peer_stop          whatever runs beside the guest; the guest is gone by then
+
+# The reader of these is host.sh.
+# shellcheck disable=SC2034
+PEERS='vfio virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
+	pvdma-100 pvdma-50 pvdma-25 pvdma-10 pvdma-shared pvdma-single-use'
+# shellcheck disable=SC2034
+PEERS_STARTED='vfio pvdma-100'
+
+# What is mapped beyond the working set when all is granted: the guest, and what the
+# firmware has beside it.
+PEERS_BESIDE=$((64 << 20))
+
+peer_modules()
+{
+	case $1 in
+	virtio) echo virtio_blk virtio_net ext4 ;;
+	pvdma-*) echo pvdma nvme e1000e ext4 ;;
+	*) echo nvme e1000e ext4 ;;
+	esac
+}
+
+peer_start()
+{
+	local name=$1 set=$2
+
+	shift 2
+	case $name in
+	vfio)
+		vm_start --mode vfio --device "$WORK_NVME" "$WORK_NIC" "$@"
+		;;
+	virtio-iommu-strict)
+		peer_virtio_iommu iommu.strict=1 "$@"
+		;;
+	virtio-iommu-lazy)
+		peer_virtio_iommu iommu.strict=0 "$@"
+		;;
+	intel-iommu)
+		peer_behind intel-iommu,caching-mode=on,intremap=off,aw-bits=48 \
+			'iommu.strict=1 intel_iommu=on' "$@"
+		;;
+	virtio)
+		peer_host_devices
+		peer_beside virtio-blk-pci,drive=disk virtio-net-pci,romfile= ,vhost=on "$@"
+		;;
+	emulated)
+		peer_host_devices
+		peer_beside nvme,drive=disk,serial=PEERS e1000e,romfile= '' "$@"
+		;;
+	pvdma-*)
+		peer_pvdma "${name#pvdma-}" "$set" "$@"
+		;;
+	*)
+		echo "no such peer: $name (there are: $PEERS)" >&2
+		return 2
+		;;
+	esac
+}
+
+# peer_behind IOMMU WORDS OPTION...: vfio-pci behind an IOMMU that QEMU emulates. It must
+# be there before the devices behind it, so that these are arguments, too.
+peer_behind()
+{
+	local iommu=$1 words=$2
+
+	shift 2
+	bind_vfio "$WORK_NVME" "$WORK_NIC"
+	vm_start --append "iommu.passthrough=0 $words" --qemu-arg "-device $iommu" \
+		--qemu-arg "-device vfio-pci,host=$WORK_NVME,id=dev0,addr=0x10" \
+		--qemu-arg "-device vfio-pci,host=$WORK_NIC,id=dev1,addr=0x11" "$@"
+}
+
+# peer_virtio_iommu WORDS OPTION...: Linux starts no device that is said to be behind a
+# virtio-iommu before that has its driver, not even the bed's channel, which does not use it. So
+# the driver is the first of the modules that the guest's init loads.
+peer_virtio_iommu()
+{
+	local words=$1
+
+	shift
+	{
+		echo virtio_iommu
+		sed -n 's/^@boot //p' "$BED_TOP/tests/bed/modules.guest" | tr ' ' '\n'
+	} > "$WORK_RUN/boot-modules"
+	peer_behind virtio-iommu-pci,aw-bits=48 "$words" --file "$WORK_RUN/boot-modules:boot-modules" "$@"
+}
+
+# peer_host_devices: the host drives the hardware; $peer_disk is its disk, and whoever opens tap0 is
+# on the NIC's network.
+peer_host_devices()
+{
+	local nic
+
+	modprobe -a nvme e1000e tun bridge vhost_net
+	unbind_vfio "$WORK_NVME" "$WORK_NIC"
+	peer_disk=/dev/$(peer_child "$WORK_NVME" 'nvme/nvme*/nvme*n1')
+	nic=$(peer_child "$WORK_NIC" 'net/*')
+	"$WORK_BIN/pvdma-work" linear "$nic"
+	ip link add br0 type bridge
+	ip tuntap add tap0 mode tap
+	ip link set tap0 master br0
+	ip link set "$nic" master br0
+	ip link set "$nic" up
+	ip link set tap0 up
+	ip link set br0 up
+}
+
+# peer_child BDF PATTERN: the name of what a driver made for a device, once it is there
+peer_child()
+{
+	local end=$((SECONDS + 120)) path
+
+	while ((SECONDS < end)); do
+		# a pattern is to be one here
+		# shellcheck disable=SC2086
+		for path in /sys/bus/pci/devices/$1/$2; do
+			[[ ! -e $path ]] || { echo "${path##*/}"; return; }
+		done
+		bed_pause
+	done
+	echo "no $2 of $1" >&2
+	return 1
+}
+
+# peer_beside DISK NIC NET-OPTIONS OPTION...: devices of QEMU's own on the host's
+peer_beside()
+{
+	local disk=$1 nic=$2 net=$3
+
+	shift 3
+	vm_start \
+		--qemu-arg "-blockdev driver=host_device,node-name=disk,filename=$peer_disk,cache.direct=on,aio=io_uring" \
+		--qemu-arg "-device $disk,id=dev0,addr=0x10" \
+		--qemu-arg "-netdev tap,id=net,ifname=tap0,script=no,downscript=no$net" \
+		--qemu-arg "-device $nic,id=dev1,addr=0x11,netdev=net,mac=52:54:00:00:01:01" "$@"
+}
+
+# peer_pvdma PERCENT|STRATEGY|set WORKING-SET OPTION...
+peer_pvdma()
+{
+	local what=$1 set=$2
+	local all=$(($(bytes "$BED_GUEST_MEM") + PEERS_BESIDE))
+
+	shift 2
+	bind_vfio "$WORK_NVME" "$WORK_NIC"
+	case $what in
+	set) peer_agent "$all" --ahead off ;;
+	*[0-9]) peer_agent $((set * what / 100 / 4096 * 4096)) ;;
+	*) peer_agent "$all" --strategy "$what" ;;
+	esac
+	vm_start_pvdma "$@"
+}
+
+# peer_agent QUOTA OPTION...: and how long its start takes, for it precedes QEMU's
+peer_agent()
+{
+	local began=$EPOCHREALTIME
+
+	agent_start "$@"
+	peer_quota=$1
+	peer_agent_seconds=$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')
+}
+
+peer_stop()
+{
+	[[ -z ${agent:-} ]] || agent_stop
+	if [[ -e /sys/class/net/tap0 ]]; then
+		ip link del tap0
+		ip link del br0
+	fi
+}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plots of tests/bench/peers: rates and what is pinned, against the quota (SVG, by gnuplot).
+
+Their data and gnuplot's commands stay beside them, in OUT/plots.gp.
+"""
+
+import subprocess
+from pathlib import Path
+
+from figures import KINDS
+from ratios import DIRECT, Missing, Runs, summary
+
+# peers by their quota, in percent of the working set
+QUOTAS = {"pvdma-10": 10, "pvdma-25": 25, "pvdma-50": 50, "pvdma-100": 100}
+MIB = 1 << 20
+
+HEAD = """set terminal svg size 900,540 background "white" font "sans,13"
+set grid
+set key below
+set xlabel "quota, % of the working set"
+set xrange [0:105]
+set xtics (10, 25, 50, 100)
+"""
+
+
+class Failed(Exception):
+    """What gnuplot says."""
+
+
+def block(name: str, rows: list[tuple[float, ...]]) -> str:
+    """A table of gnuplot's."""
+    if not rows:
+        raise Missing(f"nothing to draw of {name}")
+    return f"${name} << end\n" + "".join(" ".join(f"{x:.6g}" for x in row) + "\n" for row in rows) + "end\n"
+
+
+def rate_rows(runs: Runs, kind: str) -> list[tuple[float, ...]]:
+    """quota, median, least, most of direct assignment's rate"""
+    rows = []
+    for name, percent in QUOTAS.items():
+        if name in runs.names():
+            value = runs.ratio(name, [kind], "rate")
+            rows.append((percent, value.median, value.least, value.most))
+    return rows
+
+
+def most_pinned(runs: Runs, name: str) -> float:
+    """MiB, in any run of a peer, during any work."""
+    return summary(figures["pinned"] / MIB for run in runs.of(name).values()
+                   for figures in run["kinds"].values()).most
+
+
+def pin_rows(runs: Runs) -> list[tuple[float, ...]]:
+    """quota in percent, quota and what was pinned at most in any run, MiB"""
+    return [(percent, runs.fact(name, "quota").median / MIB, most_pinned(runs, name))
+            for name, percent in QUOTAS.items() if name in runs.names()]
+
+
+def commands(runs: Runs, out: Path) -> str:
+    """All that gnuplot is told."""
+    data = [block(kind, rate_rows(runs, kind)) for kind in KINDS] + [block("pins", pin_rows(runs))]
+    lines = ", \\\n".join(f'${kind} using 1:2:3:4 with yerrorlines title "{what.title}"'
+                          for kind, what in KINDS.items())
+    direct = most_pinned(runs, DIRECT)
+    return "".join(data) + HEAD + f"""
+set output "{out}/rates.svg"
+set ylabel "rate, of vfio-pci's (median, range)"
+set yrange [0:1.1<*]
+plot 1 with lines dashtype 2 linecolor "black" title "vfio-pci", \\
+{lines}
+
+set output "{out}/pinned.svg"
+set ylabel "MiB pinned at most"
+set logscale y
+set yrange [1:*]
+plot {direct:.6g} with lines dashtype 2 linecolor "black" title "vfio-pci", \\
+$pins using 1:2 with lines title "quota", $pins using 1:3 with points pointtype 7 title "pvdma"
+"""
+
+
+def draw(runs: Runs, out: Path) -> None:
+    """Writes OUT/rates.svg and OUT/pinned.svg. Missing, OSError, Failed: why not."""
+    script = out / "plots.gp"
+    script.write_text(commands(runs, out), encoding="utf-8")
+    result = subprocess.run(["gnuplot", script], capture_output=True, text=True, check=False)
+    if result.returncode or result.stderr:
+        raise Failed(f"gnuplot: {result.stderr.strip()}")
