@@ -195,14 +195,28 @@ enum qemu_bus domain_xml_bus(const struct domain_xml *domain)
 	return machine && strstr(machine, "q35") ? QEMU_BUS_PCIE : QEMU_BUS_PCI;
 }
 
+static void drop_namespaces(xmlNode *node)
+{
+	for (xmlNode *child = xmlFirstElementChild(node); child;
+	     child = xmlNextElementSibling(child))
+		drop_namespaces(child);
+	for (xmlAttr *attr = node->properties; attr; attr = attr->next)
+		attr->ns = NULL;
+	xmlSetNs(node, NULL);
+	xmlFreeNsList(node->nsDef);
+	node->nsDef = NULL;
+}
+
 char *domain_xml_metadata_text(const struct domain_xml *domain)
 {
 	xmlNode *vm = domain_vm_element(domain), *copy;
 	xmlBuffer *buffer = xmlBufferCreate();
 	char *text = NULL;
 
-	/* a copy declares the namespaces that it uses */
+	/* libvirt gives all elements the namespace itself, and wants none there */
 	copy = vm ? xmlDocCopyNode(vm, domain->xml.doc, 1) : NULL;
+	if (copy)
+		drop_namespaces(copy);
 	if (copy && buffer &&
 	    xmlNodeDump(buffer, domain->xml.doc, copy, 0, 0) >= 0)
 		text = strdup((const char *)xmlBufferContent(buffer));

@@ -34,7 +34,10 @@ const struct metadata *domain_xml_metadata(const struct domain_xml *domain);
 enum qemu_bus domain_xml_bus(const struct domain_xml *domain);
 /* Whether the guest's memory is one that others can map. */
 bool domain_xml_memory_shared(const struct domain_xml *domain);
-/* The element pvdma:vm as a text of its own, with its namespace; allocated. */
+/*
+ * The element pvdma:vm as a text of its own, in no namespace: virDomainSetMetadata()
+ * declares that, and fails where it is declared already. Allocated.
+ */
 char *domain_xml_metadata_text(const struct domain_xml *domain);
 
 /*

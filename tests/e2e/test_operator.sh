@@ -113,6 +113,8 @@ live() {
 	expect "bytes pinned" "$(pinned_bytes) <= $QUOTA"
 	virt dumpxml --inactive op > "$E2E_RUN/inactive.xml"
 	contains "the domain" "$E2E_RUN/inactive.xml" "address=.$NIC"
+	virt metadata op https://pvdma.org/xmlns/libvirt/domain/1.0 > "$E2E_RUN/running.xml"
+	contains "the metadata of what runs" "$E2E_RUN/running.xml" "address=.$NIC"
 	if pvdmactl detach op "$NIC" --live --yes > "$E2E_RUN/refused" 2>&1; then
 		fail "a device with MSI-X was unplugged, which ends QEMU"
 	fi
@@ -412,6 +414,8 @@ plugged() {
 	guest_up fresh
 	pvdmactl attach fresh "$DISK" --quota 32M --live --yes
 	same "the agent's unit" "$(systemctl is-active pvdma-agent@fresh.service)" active
+	virt metadata fresh https://pvdma.org/xmlns/libvirt/domain/1.0 > "$E2E_RUN/running.xml"
+	contains "the metadata of what runs" "$E2E_RUN/running.xml" "address=.$DISK"
 	eventually 60 "the guest sees both" fresh_has_both
 	load_pvdma fresh 1
 	moves_data fresh "$(in_guest 0x010802 fresh)" 16M

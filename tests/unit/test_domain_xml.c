@@ -336,6 +336,33 @@ static void test_refused_names(void **state)
 	metadata_done(&changes);
 }
 
+/* As libvirt wants it, whichever prefix, or none, the domain has for it. */
+static void test_metadata_text(void **state)
+{
+	static const char *const texts[] = {
+		"<domain><name>a</name><metadata>"
+		"<vm xmlns='https://pvdma.org/xmlns/libvirt/domain/1.0' quota='1M'>"
+		"<device address='0000:01:00.0'/></vm></metadata></domain>",
+		"<domain xmlns:x='https://pvdma.org/xmlns/libvirt/domain/1.0'>"
+		"<name>a</name><metadata><x:vm quota='1M'>"
+		"<x:device address='0000:01:00.0'/></x:vm></metadata></domain>",
+	};
+	struct domain_xml *domain;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char *text;
+
+		assert_int_equal(domain_xml_new(texts[i], &domain), 0);
+		text = domain_xml_metadata_text(domain);
+		assert_string_equal(text,
+				    "<vm quota=\"1M\">"
+				    "<device address=\"0000:01:00.0\"/></vm>");
+		free(text);
+		domain_xml_free(domain);
+	}
+}
+
 static void test_not_domains(void **state)
 {
 	static const char *const texts[] = {
@@ -429,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_owner_and_name),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_refused_names),
+		cmocka_unit_test(test_metadata_text),
 		cmocka_unit_test(test_not_domains),
 		cmocka_unit_test(test_changed_in_between),
 		cmocka_unit_test(test_not_there),
