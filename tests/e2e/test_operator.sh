@@ -416,6 +416,9 @@ plugged() {
 	same "the agent's unit" "$(systemctl is-active pvdma-agent@fresh.service)" active
 	virt metadata fresh https://pvdma.org/xmlns/libvirt/domain/1.0 > "$E2E_RUN/running.xml"
 	contains "the metadata of what runs" "$E2E_RUN/running.xml" "address=.$DISK"
+	# it is in the definition, too
+	virt dumpxml --inactive fresh > "$E2E_RUN/fresh.xml"
+	contains "the domain" "$E2E_RUN/fresh.xml" "address=.$DISK"
 	eventually 60 "the guest sees both" fresh_has_both
 	load_pvdma fresh 1
 	moves_data fresh "$(in_guest 0x010802 fresh)" 16M
@@ -423,9 +426,6 @@ plugged() {
 	virt_stop fresh
 	eventually 30 "nothing is pinned" pinned_at_most 0
 	eventually 60 "nvme has $DISK back" has_driver "$DISK" nvme
-	# it is in the definition, too
-	virt dumpxml --inactive fresh > "$E2E_RUN/fresh.xml"
-	contains "the domain" "$E2E_RUN/fresh.xml" "address=.$DISK"
 }
 
 fresh_has_both() {
