@@ -74,6 +74,22 @@ test_control() {
 	check_equal guest-boots "$(guest_boots g)" 2
 }
 
+# Interrupts that a guest gets are injected once, whatever kicks its CPU (l1/inject).
+test_kicks() {
+	local before
+
+	taskset -apc 0 "$(guest_pid g)" > /dev/null
+	before=$(< /sys/module/bed_inject/parameters/exits)
+	(taskset -c 1 python3 "$BED_LIB_DIR/kicks.py" 10; echo $? > /tmp/kicks) &
+	# shellcheck disable=SC2016 # expanded in the guest
+	check guest-kicked guest_sh g 'i=0; while [ $i -lt 10000 ]; do i=$((i + 1)); done' 120
+	wait $!
+	check_equal kicks "$(< /tmp/kicks)" 0
+	check guest-works guest_sh g true
+	taskset -apc 0,1 "$(guest_pid g)" > /dev/null
+	check_that injections "$(< /sys/module/bed_inject/parameters/exits) - $before > 100"
+}
+
 test_judge() {
 	echo '[    1.0] BUG: kernel NULL pointer dereference' > /tmp/planted
 	bed_scan guest /tmp/planted > /dev/null
@@ -113,6 +129,7 @@ if guest_start g --mode vfio --device "$(bed_bdf nvme)" "$(bed_bdf e1000e)" --me
 	check_that memlock-charged "$(vmlck "$(guest_pid g)") >= $MEM"
 	test_disk
 	test_net
+	test_kicks
 	test_control
 	guest_stop g
 	check_equal all-unpinned "$(pinned_pages)" "$pinned"

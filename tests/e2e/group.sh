@@ -12,7 +12,7 @@ E2E_TEST=group
 # shellcheck source=tests/e2e/lib.sh
 . "$BED_SCRIPT_DIR/lib.sh"
 
-TEST_SECONDS=${E2E_TEST_SECONDS:-600}
+TEST_SECONDS=${E2E_TEST_SECONDS:-1500}
 
 # Ends what a test left behind; what was not well is a verdict of its own.
 clean_up() {
@@ -43,16 +43,28 @@ nothing_pinned() {
 	(($(pinned_bytes) == 0))
 }
 
+# A test that was ended: in which step, and how its guests are.
+no_end() {
+	local name
+
+	cat "$E2E_RUN/step.log"
+	for name in $(guest_names); do
+		! guest_alive "$name" || guest_stuck "$name" "$(< "$E2E_RUN/step")"
+	done
+	verdict fail "$E2E_TEST" "no end after $TEST_SECONDS s; the last step was $(< "$E2E_RUN/step")"
+}
+
 run_test() {
 	local status=0 log=$E2E_RUN/test.log began=$SECONDS
 
 	progress "$E2E_TEST"
+	echo "$E2E_TEST" | tee "$E2E_RUN/step" > "$E2E_RUN/step.log"
 	timeout -k 10 "$TEST_SECONDS" bash "$E2E_DIR/test_$E2E_TEST.sh" > "$log" 2>&1 || status=$?
 	cat "$log"
 	case $status in
 	0) ;;
 	77) verdict skip "$E2E_TEST" "$(tail -n 1 "$log")" ;;
-	124) verdict fail "$E2E_TEST" "no end after $TEST_SECONDS s" ;;
+	124) no_end ;;
 	*) verdict fail "$E2E_TEST/end" "status $status: $(tail -n 1 "$log")" ;;
 	esac
 	clean_up

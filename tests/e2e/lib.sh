@@ -76,6 +76,7 @@ step() {
 	local name=$E2E_TEST/$1 log=$E2E_RUN/step.log status=0 began=$SECONDS
 
 	shift
+	echo "$name" > "$E2E_RUN/step"
 	set +e
 	(set -e; "$@") > "$log" 2>&1
 	status=$?

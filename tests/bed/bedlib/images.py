@@ -4,7 +4,7 @@ and the disk.
 
 l1-image    an ext4 file system of the root tree, read-only in use
 l1-image-operator   the same of the operator's tree
-l1-boot-V   vmlinux and initrd of L1 (first stage plus L1's modules)
+l1-boot-V   vmlinux and initrd of L1 (first stage plus L1's modules, and one of ours)
 guest-V     vmlinux and initrd of a guest: busybox and modules, but no init;
             L1 appends the init and the files of each start as a second archive;
             and boot.raw, for guests that boot from a disk (bootdisk.py)
@@ -17,12 +17,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bedlib import bootdisk, cache, cpio, ext4, kernels, operator, roots
+from bedlib import bootdisk, cache, cpio, ext4, kernels, module, operator, roots
 from bedlib.config import BED, read_modules
 
 DISK_BYTES = 256 << 20
 SECTOR = 512
 SUM_MIB = (1, 8, 16, 32, 64, 128, 256)
+L1_MODULE = BED / "l1/inject"
 # What --l1-root names.
 L1_ROOTS = {"minimal": roots.root, "operator": operator.root}
 
@@ -87,12 +88,18 @@ def l1_boot(version: str) -> Path:
         _add_busybox(archive)
         _add_modules(archive, kernel, names)
         archive.file("boot-modules", ("\n".join(boot) + "\n").encode())
+        with tempfile.TemporaryDirectory() as scratch:
+            module.build(L1_MODULE, Path(scratch), version)
+            for path in Path(scratch).glob("*.ko"):
+                release = (kernel / "release").read_text()
+                archive.file(f"lib/modules/{release}/{path.name}", path)
         archive.file("init", BED / "l1/stage1.sh", 0o755)
         (into / "initrd").write_bytes(archive.finish())
         (into / "vmlinux").write_bytes(kernels.vmlinux((kernel / "vmlinuz").read_bytes()))
 
     return cache.artifact(f"l1-boot-{version}",
-                          _boot_key(version, BED / "modules.l1", BED / "l1/stage1.sh"), build)
+                          _boot_key(version, BED / "modules.l1", BED / "l1/stage1.sh",
+                                    Path(module.__file__), *sorted(L1_MODULE.iterdir())), build)
 
 
 def guest(version: str) -> Path:

@@ -19,6 +19,11 @@ set +a
 mkdir -p "$BED_RUN/mem"
 mount -t tmpfs -o huge=always,size=100% tmpfs "$BED_RUN/mem"
 
+# Before a guest runs, and hangs: see l1/inject.
+if ! modprobe kvm_amd || ! insmod "/lib/modules/$(uname -r)/bed_inject.ko"; then
+	verdict fail l1-bed_inject 'not in KVM'
+fi
+
 # Whatever happens to this shell, the driver hears an end.
 leave() {
 	bed_event S "$1"

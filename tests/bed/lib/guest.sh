@@ -152,9 +152,9 @@ guest_start() {
 }
 
 # guest_stirs NAME: wait for the first words of a guest that was started with --no-wait.
-# Once in a hundred starts or so, the firmware under the doubly emulated KVM never
-# gets anywhere: its code segment is that of its stack (registers.log). Such a guest is
-# started once more, and the run's results say so.
+# Once in a hundred starts or so, the firmware never got anywhere: its code segment was that
+# of its stack (registers.log; l1/inject may have ended that). Such a guest is started once
+# more, and the run's results say so.
 guest_stirs() {
 	local name=$1 dir=$BED_RUN/guests/$1
 
@@ -326,46 +326,6 @@ _guest_launch() {
 	done
 }
 
-# _guest_registers NAME: where its CPUs are, three times: a kernel that hangs says nothing.
-_guest_registers() {
-	local dir i
-
-	dir=$(guest_dir "$1") || return
-	for i in 1 2 3; do
-		guest_qmp "$1" '{"execute": "human-monitor-command",
-			"arguments": {"command-line": "info registers -a"}}' | jq -r . || break
-		sleep 1
-	done > "$dir/registers.log" 2>&1
-}
-
-# _guest_await NAME SECONDS WHAT COMMAND...: until the command succeeds; gives up
-# on time, when QEMU ends, and when the guest's kernel panicked.
-_guest_await() {
-	local name=$1 end=$((SECONDS + $2)) what=$3 dir why=''
-
-	shift 3
-	dir=$(guest_dir "$name") || return
-	until "$@"; do
-		if [[ -e $dir/status ]]; then
-			"$@" && return 0
-			why="QEMU ended with status $(< "$dir/status")"
-		elif grep -qs 'Kernel panic' "$dir/serial.log"; then
-			why='its kernel panicked'
-		elif ((SECONDS >= end)); then
-			why='time-out'
-			_guest_registers "$name" || true
-		fi
-		if [[ -n $why ]]; then
-			{
-				echo "bed: guest $name: waiting for $what: $why; last lines:"
-				tail -n 12 "$dir/qemu.log" "$dir/serial.log" 2> /dev/null
-			} >&2
-			return 124
-		fi
-		bed_pause
-	done
-}
-
 # guest_boots NAME: how often its init came up.
 guest_boots() {
 	local dir
@@ -468,25 +428,6 @@ guest_sh() {
 	awk -v id="$id" '$1 == "out" && $2 == id { print $3 }' "$dir/ctl.out" | base64 -d
 	status=$(awk -v id="$id" '$1 == "end" && $2 == id { print $3 }' "$dir/ctl.out")
 	return "$status"
-}
-
-# How often a reset was asked for by QEMU's monitor.
-_guest_asked() {
-	local file
-
-	file=$(guest_dir "$1")/resets
-	[[ -e $file ]] || { echo 0; return; }
-	wc -l < "$file"
-}
-
-# A kernel that ends by itself says why. One that does not was reset by its machine: the
-# doubly emulated one does that, now and then, without being asked.
-_guest_lost() {
-	local why='was reset without a word'
-
-	[[ $(_guest_asked "$1") == "$3" ]] || why='was reset, as somebody wanted it,'
-	! grep -qsE 'Kernel panic|Oops|BUG:' "$(guest_dir "$1")/serial.log" || why='died'
-	echo "bed: guest $1 $why while it did '$2'"
 }
 
 # guest_qmp NAME JSON: one command to QEMU's monitor; prints its "return".

@@ -6,6 +6,7 @@
 #   verdict.sh   verdicts, results, progress; the kernel logs' judge
 #   devices.sh   the devices that guests may get: finding, binding, VFs
 #   guest.sh     guests: start, command, wait, stop
+#   await.sh     waits for guests, and for those that are lost
 #   virt.sh      guests as libvirt domains, in an operator's host
 #   boot.sh      disks that guests boot from by themselves
 #   counters.sh  what the kernel, KVM and the emulated VT-d counted
@@ -27,7 +28,7 @@ bed_pause() {
 }
 
 BED_LIB_DIR=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-for BED_PART in verdict devices guest boot virt counters; do
+for BED_PART in verdict devices guest await boot virt counters; do
 	# shellcheck source=/dev/null
 	. "$BED_LIB_DIR/$BED_PART.sh"
 done
