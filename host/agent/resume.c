@@ -56,6 +56,7 @@ void resume_begin(struct vm *vm)
 	/* Empty until vm_resume() has looked at the slots. */
 	ledger_root_init(&root->ledger, 1);
 	treap_root_init(&root->table.index, 1);
+	root->table.granule_shift = vm_shift(vm);
 	root->quota.charged = 0;
 	root->kept = 0;
 }

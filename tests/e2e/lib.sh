@@ -267,6 +267,14 @@ pins_peak() {
 	sed -n 's/^pinned_peak_bytes=//p' "$E2E_RUN/pins"
 }
 
+# pins_total: ends it, too; with what was pinned when the watch began.
+pins_total() {
+	local peak
+
+	peak=$(pins_peak)
+	echo $((peak + $(sed -n 's/^pinned_base_bytes=//p' "$E2E_RUN/pins")))
+}
+
 pinned_bytes() {
 	cat /proc/sys/vm/stat_refresh > /dev/null
 	echo $(($(pinned_pages) * 4096))

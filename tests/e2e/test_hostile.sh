@@ -131,9 +131,7 @@ targets() {
 held_within() {
 	local peak agent
 
-	peak=$(pins_peak)
-	# the sampler's figure is what came on top of what was pinned at its start
-	peak=$((peak + $(sed -n 's/^pinned_base_bytes=//p' "$E2E_RUN/pins")))
+	peak=$(pins_total)
 	echo "pinned at once: $peak bytes"
 	expect "bytes pinned" "0 < $peak && $peak <= 2 * $QUOTA"
 	for agent in a v; do

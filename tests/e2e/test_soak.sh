@@ -143,8 +143,7 @@ do_qemu_dies() {
 within_quotas() {
 	local peak
 
-	peak=$(pins_peak)
-	peak=$((peak + $(sed -n 's/^pinned_base_bytes=//p' "$E2E_RUN/pins")))
+	peak=$(pins_total)
 	expect "bytes pinned" "$peak <= $QUOTA + $ATTACKER_QUOTA"
 }
 

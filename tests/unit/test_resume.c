@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "host/agent/state.h"
+#include "host/agent/vm_private.h"
 #include "tests/unit/support/guest.h"
 
 #define OK VIRTIO_PVDMA_R_OK
@@ -118,6 +119,17 @@ static void test_nobody_counts(void **state)
 	next = NULL;
 }
 
+/* What is configuration is not taken from what may be damaged. */
+static void test_damaged_shift(void **state)
+{
+	struct vm_root *root = state_root(vm_state(g.vm));
+
+	(void)state;
+	root->table.granule_shift = 3;
+	assert_resumed();
+	assert_int_equal(next->root->table.granule_shift, 12);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -126,6 +138,7 @@ int main(void)
 		TEST(test_agree),
 		TEST(test_one_more),
 		TEST(test_nobody_counts),
+		TEST(test_damaged_shift),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
