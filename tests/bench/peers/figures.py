@@ -89,6 +89,7 @@ def window(folder: Path, kind: str) -> Window:
     before, after = (pairs(read(folder / f"{kind}.{when}")) for when in ("before", "after"))
     seconds = float(after["time"]) - float(before["time"])
     counts = {name: float(after[name]) - float(before[name]) for name in before if name != "time"}
+    counts["exits"] -= counts["forced_exits"]
     counts["host_ticks"] = counts["qemu_ticks"] + counts.get("agent_ticks", 0)
     times = {name: seconds for name in counts}
     counts["guest_ticks"], times["guest_ticks"] = guest_cpu(read(folder / f"{kind}.work"))

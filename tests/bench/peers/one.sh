@@ -91,6 +91,8 @@ counters()
 	{
 		echo "time=$EPOCHREALTIME"
 		(cd /sys/kernel/debug/kvm/"$pid"-* && grep . exits mmio_exits io_exits halt_exits) | tr : =
+		# those that the bed makes, to keep clear of a fault of the emulated SVM
+		echo "forced_exits=$(< /sys/module/bed_inject/parameters/exits)"
 		echo "qemu_ticks=$(ticks "$pid")"
 		[[ -z $agent ]] || echo "agent_ticks=$(ticks "$agent")"
 	} > "$left/$1.$2"
