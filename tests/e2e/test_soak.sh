@@ -28,6 +28,22 @@ DEEDS=(kill kill kill_twice stop quota quota strategy reset rebind move_pages cl
 
 declare -A done_times=()
 
+# draw N: DRAWN is one of N numbers, from 0. All are drawn beforehand: what else takes
+# numbers from RANDOM (guest_sh does) would disturb the sequence.
+draws=() drawn=0
+draw() {
+	DRAWN=$((draws[drawn++ % ${#draws[@]}] % $1))
+}
+
+draw_all() {
+	local i
+
+	RANDOM=$1
+	for ((i = 0; i < 100000; i++)); do
+		draws+=("$RANDOM")
+	done
+}
+
 # --- the two VMs ---------------------------------------------------------------------------
 
 good_vm() {
@@ -68,18 +84,21 @@ do_kill_attacker() {
 # Shorter than the guest's patience with a miss (timeout_ms).
 do_stop() {
 	kill -STOP "$(< "$(agent_dir a)/agent")"
-	sleep $((RANDOM % 3 + 1))
+	draw 3
+	sleep $((DRAWN + 1))
 	kill -CONT "$(< "$(agent_dir a)/agent")"
 }
 
 do_quota() {
-	agent_query a quota $((LEAST + RANDOM % 40 * (1 << 20))) 2s
+	draw 40
+	agent_query a quota $((LEAST + DRAWN * (1 << 20))) 2s
 }
 
 do_strategy() {
 	local strategies=(on-demand shared single-use persistent)
 
-	agent_query a strategy "${strategies[RANDOM % ${#strategies[@]}]}"
+	draw ${#strategies[@]}
+	agent_query a strategy "${strategies[DRAWN]}"
 }
 
 do_reset() {
@@ -99,16 +118,20 @@ do_move_pages() {
 }
 
 do_clock() {
-	local by=$(((RANDOM % 20 - 10) * 365 * 24 * 3600))
+	local by
 
+	draw 20
+	by=$(((DRAWN - 10) * 365 * 24 * 3600))
 	clock_by $by
 	sleep 1
 	clock_by $((-by))
 }
 
 do_attack() {
-	local name=${ATTACKS[RANDOM % ${#ATTACKS[@]}]} lines began=$SECONDS
+	local name lines began=$SECONDS
 
+	draw ${#ATTACKS[@]}
+	name=${ATTACKS[DRAWN]}
 	lines=$(lines_of b)
 	g attacker "echo $name > /sys/kernel/debug/hostile/attack
 		cat /sys/kernel/debug/hostile/report" 900 > "$E2E_RUN/report"
@@ -161,11 +184,12 @@ deed() {
 soak() {
 	local now end name seed=${E2E_SOAK_SEED:-$RANDOM} deeds=0
 
-	RANDOM=$seed
+	draw_all "$seed"
 	now=$(awk '{ printf "%d", $1 }' /proc/uptime)
 	end=$((now + ${E2E_SOAK_SECONDS:-300}))
 	while ((now < end)); do
-		name=${DEEDS[RANDOM % ${#DEEDS[@]}]}
+		draw ${#DEEDS[@]}
+		name=${DEEDS[DRAWN]}
 		progress "deed $((++deeds)) (seed $seed): $name"
 		deed "$name"
 		now=$(awk '{ printf "%d", $1 }' /proc/uptime)
