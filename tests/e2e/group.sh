@@ -43,19 +43,8 @@ nothing_pinned() {
 	(($(pinned_bytes) == 0))
 }
 
-# A test that was ended: in which step, and how its guests are.
-no_end() {
-	local name
-
-	cat "$E2E_RUN/step.log"
-	for name in $(guest_names); do
-		! guest_alive "$name" || guest_stuck "$name" "$(< "$E2E_RUN/step")"
-	done
-	verdict fail "$E2E_TEST" "no end after $TEST_SECONDS s; the last step was $(< "$E2E_RUN/step")"
-}
-
 run_test() {
-	local status=0 log=$E2E_RUN/test.log began=$SECONDS
+	local status=0 log=$E2E_RUN/test.log began=$SECONDS name
 
 	progress "$E2E_TEST"
 	echo "$E2E_TEST" | tee "$E2E_RUN/step" > "$E2E_RUN/step.log"
@@ -64,13 +53,28 @@ run_test() {
 	case $status in
 	0) ;;
 	77) verdict skip "$E2E_TEST" "$(tail -n 1 "$log")" ;;
-	124) no_end ;;
+	124)
+		cat "$E2E_RUN/step.log"
+		verdict fail "$E2E_TEST" "no end after $TEST_SECONDS s; the last step was $(< "$E2E_RUN/step")"
+		;;
 	*) verdict fail "$E2E_TEST/end" "status $status: $(tail -n 1 "$log")" ;;
 	esac
+	((!status || status == 77)) || for name in $(guest_names); do
+		guest_check "$name" 2>&1
+	done
 	clean_up
 	(eventually 30 "all pins given back" nothing_pinned) ||
 		verdict fail "$E2E_TEST/pins" "$(pinned_bytes) bytes are still pinned"
 	progress "$E2E_TEST took $((SECONDS - began)) s"
+}
+
+# What L1's CPUs did, in seconds: guests are what cannot be had for less.
+cpu_time() {
+	local user nice system idle iowait irq softirq steal guest
+
+	read -r _ user nice system idle iowait irq softirq steal guest _ < /proc/stat
+	progress "CPU seconds: guests $((guest / 100)), programs $(((user + nice - guest) / 100))," \
+		"kernel $(((system + irq + softirq) / 100)), idle $(((idle + iowait + steal) / 100))"
 }
 
 mkdir -p "$E2E_BIN"
@@ -79,3 +83,4 @@ for E2E_TEST in "$@"; do
 	export E2E_TEST
 	run_test
 done
+cpu_time

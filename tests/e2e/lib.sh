@@ -59,12 +59,14 @@ E2E_PATIENCE=5
 # eventually SECONDS WHAT COMMAND...: until the command succeeds. An idle machine needs
 # less than these seconds; so many times as long is waited.
 eventually() {
-	local end=$((SECONDS + $1 * E2E_PATIENCE)) what=$2
+	local end=$((SECONDS + $1 * E2E_PATIENCE)) what=$2 polls=0
 
 	shift 2
 	until "$@"; do
 		((SECONDS < end)) || fail "$what: not so in time"
 		bed_pause
+		# to ask costs more than to wait
+		((++polls < 5)) || { bed_pause; bed_pause; }
 	done
 }
 

@@ -39,11 +39,12 @@ channel_open() {
 
 answer() {
 	id=$1
-	printf '%s' "$3" | base64 -d > "/tmp/cmd.$id"
+	# processes are dear here: shells do themselves what they can
+	printf '%b\n' "$3" > "/tmp/cmd.$id"
 	timeout -k 5 "$2" sh -c ". /bed/lib.sh; . /tmp/cmd.$id" > "/tmp/out.$id" 2>&1 < /dev/null
 	status=$?
 	# Lines are short, so that each is one write and cannot be torn.
-	base64 -w 3000 "/tmp/out.$id" | while read -r line; do
+	[ ! -s "/tmp/out.$id" ] || base64 -w 3000 "/tmp/out.$id" | while read -r line; do
 		bed_send out "$id" "$line"
 	done
 	bed_send end "$id" "$status"

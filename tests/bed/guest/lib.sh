@@ -49,14 +49,20 @@ load() {
 	insmod "$@"
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: until the command succeeds. Polls are dear: after the first
+# ones they are half a second apart.
 wait_for() {
-	_left=$(($1 * 10))
+	_tenths=0 _limit=$(($1 * 10))
 	shift
 	until "$@"; do
-		_left=$((_left - 1))
-		[ $_left -gt 0 ] || return 1
-		sleep 0.1
+		[ $_tenths -lt $_limit ] || return 1
+		if [ $_tenths -lt 10 ]; then
+			_tenths=$((_tenths + 1))
+			sleep 0.1
+		else
+			_tenths=$((_tenths + 5))
+			sleep 0.5
+		fi
 	done
 }
 

@@ -81,7 +81,7 @@ guest_stuck() {
 # _guest_await NAME SECONDS WHAT COMMAND...: until the command succeeds; gives up
 # on time, when QEMU ends, and when the guest's kernel panicked.
 _guest_await() {
-	local name=$1 end=$((SECONDS + $2)) what=$3 dir why=''
+	local name=$1 end=$((SECONDS + $2)) what=$3 dir why='' polls=0
 
 	shift 3
 	dir=$(guest_dir "$name") || return
@@ -89,7 +89,7 @@ _guest_await() {
 		if [[ -e $dir/status ]]; then
 			"$@" && return 0
 			why="bed: guest $name: QEMU ended with status $(< "$dir/status") before $what"
-		elif grep -qs 'Kernel panic' "$dir/serial.log"; then
+		elif ((++polls % 10 == 0)) && grep -qs 'Kernel panic' "$dir/serial.log"; then
 			why="bed: guest $name: its kernel panicked before $what"
 		elif ((SECONDS >= end)); then
 			why=$(guest_stuck "$name" "waiting for $what")
@@ -105,7 +105,7 @@ _guest_await() {
 	done
 }
 
-# How often a reset was asked for by QEMU's monitor.
+# How often a reset or a reboot was asked for.
 _guest_asked() {
 	local file
 
@@ -121,4 +121,16 @@ _guest_lost() {
 	[[ $(_guest_asked "$1") == "$3" ]] || why='was reset, as somebody wanted it,'
 	! _guest_complains "$1" || why='died'
 	echo "bed: guest $1 $why while it did '$2'"
+}
+
+# guest_check NAME: says of a guest, of which a test failed, whether it was lost.
+guest_check() {
+	local dir
+
+	dir=$(guest_dir "$1") && guest_alive "$1" || return 0
+	if (($(guest_boots "$1") > $(_guest_asked "$1") + 1)); then
+		_guest_lost "$1" 'what failed' "$(_guest_asked "$1")"
+	else
+		guest_sh "$1" true 20 || true
+	fi
 }
