@@ -143,7 +143,7 @@ endif
 CHECK_LINT ?=
 
 .PHONY: unit-build fuzz-build wire-build check-build
-unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work
+unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work $(BUILD)/bench/agent
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
 	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
@@ -227,9 +227,23 @@ demo: ## a guest on a real disk and NIC with and without pvdma, side by side
 	$(Q)scripts/setup demo
 	$(Q)demo/run
 
+# What the agent does for requests, by the code that is installed.
+BENCH_AGENT_SRC := tests/bench/agent.c tests/bench/agent_guest.c
+
+$(BUILD)/bench/agent: $(call objects,$(BUILD),$(BENCH_AGENT_SRC)) \
+		$(BUILD)/lib/libpvdma-agent.a $(BUILD)/lib/libpvdma-host.a
+	$(say) LINK '$@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 .PHONY: bench-hitpath
 bench-hitpath: $(BUILD)/bench/hitpath ## count the instructions of a mapping that hits
 	$(Q)tests/bench/hitpath
+
+.PHONY: bench-agent
+bench-agent: $(BUILD)/bench/agent $(BUILD)/bin/pvdma-agent ## the agent alone: rates, instructions, memory (a few minutes)
+	$(Q)scripts/setup check
+	$(Q)tests/bench/agent
 
 .PHONY: bench
 bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas
