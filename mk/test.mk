@@ -115,6 +115,9 @@ STRESS_GROUP = $(if $(STRESS_TESTS),--group stress:timeout=300 \
 # The hit path may take so many instructions, and no more.
 HITPATH_MOST := 45
 HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
+# A granule that a MAP misses may take the agent so many, and where the quota is full.
+AGENT_MOST := 3800 35000
+AGENT_GROUP = --group agent:timeout=300:verdicts 'tests/bench/agent --most $(AGENT_MOST)'
 MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
 GUARD_GROUP = --group guards:live:verdicts:timeout=7200 'tests/guards/run $(GUARDS)'
@@ -143,7 +146,7 @@ endif
 CHECK_LINT ?=
 
 .PHONY: unit-build fuzz-build wire-build check-build
-unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work
+unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work $(BUILD)/bench/agent
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
 	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
@@ -158,7 +161,7 @@ check: ## everything: installs what it needs, then all tests (about an hour)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
-			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(WIRE_GROUP) \
+			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(AGENT_GROUP) $(WIRE_GROUP) \
 			$(SANDBOX_GROUP) \
 			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES),$(FUZZ_CHECK_SEED)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \
@@ -227,9 +230,23 @@ demo: ## a guest on a real disk and NIC with and without pvdma, side by side
 	$(Q)scripts/setup demo
 	$(Q)demo/run
 
+# What the agent does for requests, by the code that is installed.
+BENCH_AGENT_SRC := tests/bench/agent.c tests/bench/agent_guest.c
+
+$(BUILD)/bench/agent: $(call objects,$(BUILD),$(BENCH_AGENT_SRC)) \
+		$(BUILD)/lib/libpvdma-agent.a $(BUILD)/lib/libpvdma-host.a
+	$(say) LINK '$@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(HARDEN_CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 .PHONY: bench-hitpath
 bench-hitpath: $(BUILD)/bench/hitpath ## count the instructions of a mapping that hits
 	$(Q)tests/bench/hitpath
+
+.PHONY: bench-agent
+bench-agent: $(BUILD)/bench/agent $(BUILD)/bin/pvdma-agent ## the agent alone: rates, instructions, memory (a few minutes)
+	$(Q)scripts/setup check
+	$(Q)tests/bench/agent
 
 .PHONY: bench
 bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas

@@ -166,11 +166,13 @@ uint32_t ledger_find(const struct ledger *ledger, uint64_t granule)
 
 uint32_t ledger_seek(const struct ledger *ledger, uint64_t granule)
 {
-	uint32_t extent = ledger_find(ledger, granule);
+	uint32_t above;
+	uint32_t extent = treap_around(&ledger->index, granule, &above);
 
-	if (extent != LEDGER_NONE)
-		return extent;
-	return treap_at_or_above(&ledger->index, granule);
+	if (extent == LEDGER_NONE ||
+	    ledger_end(ledger_get(ledger, extent)) <= granule)
+		return above;
+	return extent;
 }
 
 uint32_t ledger_before(const struct ledger *ledger, uint32_t extent)

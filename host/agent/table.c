@@ -4,10 +4,11 @@
  *
  * Owns the index of leaves (in the state, by guest-physical address) and the
  * pointers that follow from it (not in the state). Invariants: a pointer leads
- * into a region that is announced now; no word is written while the table is
- * not writable (DEV-RESET-1). Locks: none here; the guest's CPUs change the
- * same words at any time, which is what the atomic operations are for. In a
- * request's way: sets MAPPED at the commit, claims victims.
+ * into a region that is announced now; near[] names leaves of the index only; no
+ * word is written while the table is not writable (DEV-RESET-1). Locks: none
+ * here; the guest's CPUs change the same words at any time, which is what the
+ * atomic operations are for. In a request's way: sets MAPPED at the commit,
+ * claims victims.
  *
  * Eviction against a driver that takes a hold, both on one word: either its
  * increment comes first in the word's modification order, then our
@@ -24,6 +25,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
@@ -60,8 +62,9 @@ struct table {
 	table_mapped_fn mapped;
 	void *userdata;
 	struct treap index;
-	uint32_t **words; /* by slot */
-	uint32_t words_max;
+	uint32_t **words;   /* by slot */
+	uint32_t *near;	    /* slots, by place_near(); TREAP_NONE: look it up */
+	uint32_t words_max; /* of both; a power of two, or 0 */
 };
 
 void table_root_init(struct table_root *root, uint8_t granule_shift,
@@ -99,6 +102,7 @@ void table_free(struct table *table)
 		return;
 	table_forget(table);
 	free(table->words);
+	free(table->near);
 	free(table);
 }
 
@@ -107,17 +111,40 @@ static struct leaf *leaf_at(const struct table *table, uint32_t slot)
 	return (void *)treap_node(&table->index, slot);
 }
 
-static uint32_t leaf_find(const struct table *table, uint64_t index)
+/*
+ * Where in near[] a leaf may be found. Numbers in a row have places of their own,
+ * those of blocks from the end on; whatever numbers a guest chooses, who is
+ * not found there is found in the tree.
+ */
+static uint32_t *place_near(const struct table *table, uint64_t index)
 {
-	uint32_t slot = treap_at_or_below(&table->index, index);
+	uint64_t at = index & LEAF_BLOCKS ? ~index : index;
 
+	return &table->near[at & (table->words_max - 1)];
+}
+
+static inline uint32_t leaf_find(const struct table *table, uint64_t index)
+{
+	uint32_t *near, slot;
+
+	if (table->words_max == 0)
+		return TREAP_NONE;
+	near = place_near(table, index);
+	if (*near != TREAP_NONE && leaf_at(table, *near)->node.key == index)
+		return *near;
+	slot = treap_at_or_below(&table->index, index);
 	if (slot == TREAP_NONE || leaf_at(table, slot)->node.key != index)
 		return TREAP_NONE;
+	*near = slot;
 	return slot;
 }
 
 static void leaf_forget(struct table *table, uint32_t slot)
 {
+	uint32_t *near = place_near(table, leaf_at(table, slot)->node.key);
+
+	if (*near == slot)
+		*near = TREAP_NONE;
 	durable_store(&leaf_at(table, slot)->node.mark, 0u);
 	treap_remove(&table->index, slot);
 	table->words[slot] = NULL;
@@ -144,7 +171,7 @@ static bool leaf_has_memory(const struct table *table, uint64_t index)
 static int reserve_words(struct table *table, uint32_t needed)
 {
 	uint32_t max = table->words_max ? table->words_max : 64;
-	uint32_t **words;
+	uint32_t **words, *near;
 
 	if (needed <= table->words_max)
 		return 0;
@@ -154,6 +181,11 @@ static int reserve_words(struct table *table, uint32_t needed)
 	if (!words)
 		return -ENOMEM;
 	table->words = words;
+	near = reallocarray(table->near, max, sizeof(*near));
+	if (!near)
+		return -ENOMEM;
+	memset(near, 0xff, max * sizeof(*near));
+	table->near = near;
 	table->words_max = max;
 	return 0;
 }
@@ -298,8 +330,8 @@ static struct words of_blocks(uint64_t first, uint64_t count)
  * Takes the next @*n words, as many as lie in one leaf, off @w. NULL where
  * there is no such leaf.
  */
-static uint32_t *next_words(const struct table *table, struct words *w,
-			    uint64_t *n)
+static inline uint32_t *next_words(const struct table *table, struct words *w,
+				   uint64_t *n)
 {
 	uint64_t at = w->first & (LEAF_WORDS - 1);
 	uint32_t slot = leaf_find(table, w->level | w->first >> LEAF_SHIFT);

@@ -21,11 +21,6 @@ void treap_root_init(struct treap_root *root, uint64_t seed)
 	};
 }
 
-struct treap_node *treap_node(const struct treap *treap, uint32_t slot)
-{
-	return (void *)((char *)treap->slots + slot * treap->slot_size);
-}
-
 /* Xorshift: cheap, and its state is never zero. */
 static uint32_t next_priority(struct treap_root *root)
 {
@@ -155,4 +150,25 @@ uint32_t treap_at_or_above(const struct treap *treap, uint64_t key)
 		}
 	}
 	return best;
+}
+
+uint32_t treap_around(const struct treap *treap, uint64_t key,
+		      uint32_t *ret_above)
+{
+	uint32_t slot = treap->root->top;
+	uint32_t below = TREAP_NONE;
+
+	*ret_above = TREAP_NONE;
+	while (slot != TREAP_NONE) {
+		const struct treap_node *node = treap_node(treap, slot);
+
+		if (node->key <= key) {
+			below = slot;
+			slot = node->right;
+		} else {
+			*ret_above = slot;
+			slot = node->left;
+		}
+	}
+	return below;
 }

@@ -40,7 +40,11 @@ struct treap {
 /* An empty tree; @seed is any random number. */
 void treap_root_init(struct treap_root *root, uint64_t seed);
 
-struct treap_node *treap_node(const struct treap *treap, uint32_t slot);
+static inline struct treap_node *treap_node(const struct treap *treap,
+					    uint32_t slot)
+{
+	return (void *)((char *)treap->slots + slot * treap->slot_size);
+}
 
 /* Adds @slot under @key, which must not be there yet. Cannot fail. */
 void treap_insert(struct treap *treap, uint32_t slot, uint64_t key);
@@ -53,5 +57,12 @@ uint32_t treap_at_or_below(const struct treap *treap, uint64_t key);
 
 /* The slot with the least key >= @key, or TREAP_NONE. */
 uint32_t treap_at_or_above(const struct treap *treap, uint64_t key);
+
+/*
+ * Both in one descent: the slot with the greatest key <= @key, and in
+ * *@ret_above the one with the least key > @key; each may be TREAP_NONE.
+ */
+uint32_t treap_around(const struct treap *treap, uint64_t key,
+		      uint32_t *ret_above);
 
 #endif

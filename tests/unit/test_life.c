@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "host/agent/policy/life.h"
 
 /* Who knows nothing ranks like LRU. */
@@ -46,6 +48,46 @@ static void test_life_loop(void **state)
 	assert_true(hazards[end_bin] > 0.98F);
 }
 
+/* The best of all ages to stop at, by trying them all. */
+static float naive_worth(const float *hazards, uint32_t from)
+{
+	float left = 1, uses = 0, time = 0, best = 0;
+
+	for (uint32_t i = from; i < LIFE_BINS; i++) {
+		float end = i < 3 ? i + 1 :
+				    (float)((4 + ((i + 1) & 3))
+					    << ((i + 1) / 4 - 1));
+		float start = i < 4 ? i : (float)((4 + (i & 3)) << (i / 4 - 1));
+
+		uses += left * hazards[i];
+		time += left * (end - start) * (1 - hazards[i] / 2);
+		left *= 1 - hazards[i];
+		if (uses / time > best)
+			best = uses / time;
+	}
+	return best;
+}
+
+/* Whatever ages are, none that would be better is left out. */
+static void test_life_worths(void **state)
+{
+	(void)state;
+	srand(1);
+	for (int i = 0; i < 20000; i++) {
+		float hazards[LIFE_BINS], worths[LIFE_BINS];
+		int most = 1 + rand() % 1000; /* of a thousand */
+
+		for (uint32_t k = 0; k < LIFE_BINS; k++)
+			hazards[k] = rand() % 4 == 0 ?
+					     (float)(rand() % most) / 1000 :
+					     1e-6F;
+		life_worths(hazards, worths);
+		for (uint32_t k = 0; k < LIFE_BINS; k++)
+			assert_float_equal(worths[k] / naive_worth(hazards, k),
+					   1, 1e-5);
+	}
+}
+
 static void test_life_bins(void **state)
 {
 	uint32_t last = 0;
@@ -78,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life_prior),
 		cmocka_unit_test(test_life_loop),
+		cmocka_unit_test(test_life_worths),
 		cmocka_unit_test(test_life_bins),
 		cmocka_unit_test(test_life_long),
 	};

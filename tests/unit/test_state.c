@@ -129,7 +129,7 @@ static uint32_t model_above(const uint32_t *slots, int key)
 static void test_treap_model(void **unused)
 {
 	struct slot slots[KEYS];
-	uint32_t by_key[KEYS], count = 0;
+	uint32_t by_key[KEYS], count = 0, above;
 	struct treap_root root;
 	struct treap treap = {
 		.root = &root,
@@ -160,6 +160,9 @@ static void test_treap_model(void **unused)
 				 model_below(by_key, key));
 		assert_int_equal(treap_at_or_above(&treap, (uint64_t)key),
 				 model_above(by_key, key));
+		assert_int_equal(treap_around(&treap, (uint64_t)key, &above),
+				 model_below(by_key, key));
+		assert_int_equal(above, model_above(by_key, key + 1));
 		assert_int_equal(root.count, count);
 	}
 }

@@ -433,6 +433,42 @@ static void test_many_leaves(void **state)
 	assert_int_equal(table_leaves(f->table), 0);
 }
 
+/* Numbers of leaves that are 64 apart are looked for in one place first. */
+static void test_distant_leaves(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t i = 0; i < 4; i++) {
+		if (i > 0)
+			assert_int_equal(memory_add(f->memory, f, i << 28, 4096,
+						    f->fd, 0, RW, NULL),
+					 0);
+		assert_int_equal(put(f, 64 * i, i), 0);
+	}
+	for (uint64_t i = 0; i < 8; i++)
+		table_set_mapped(f->table, ((i & 3) << 16) + i, 1);
+	for (uint64_t i = 0; i < 4; i++)
+		for (uint32_t k = 0; k < 8; k++)
+			assert_int_equal(get(f, i, k),
+					 (k & 3) == i ? MAPPED : 0);
+}
+
+/* What is left of a leaf in its slot does not make it another one. */
+static void test_forgotten_leaves(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		memory_add(f->memory, f, 1 << 28, 4096, f->fd, 0, RW, NULL), 0);
+	assert_int_equal(put(f, 4, 0), 0);
+	assert_int_equal(put(f, 64, 1), 0);
+	assert_true(table_covers(f->table, 4 << 10, 4 << 10));
+	assert_true(table_covers(f->table, 64 << 10, 64 << 10));
+	assert_int_equal(memory_drop(f->memory, f), 0);
+	for (uint64_t i = 0; i <= 64; i++)
+		assert_false(table_covers(f->table, i << 10, i << 10));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -449,6 +485,8 @@ int main(void)
 		TEST(test_not_writable),
 		TEST(test_stale),
 		TEST(test_many_leaves),
+		TEST(test_distant_leaves),
+		TEST(test_forgotten_leaves),
 		TEST(test_blocks_mapped),
 		TEST(test_blocks_claim),
 		TEST(test_blocks_referenced),

@@ -25,17 +25,6 @@ static uint32_t bin_start(uint32_t bin)
 	return bin < 4 ? bin : (4 + (bin & 3)) << (bin / 4 - 1);
 }
 
-uint32_t life_bin(uint32_t age)
-{
-	uint32_t octave;
-
-	if (age < 4)
-		return age;
-	octave = 31 - (uint32_t)__builtin_clz(age);
-	return min(4 * (octave - 1) + ((age >> (octave - 2)) & 3),
-		   LIFE_BINS - 1);
-}
-
 static void count(struct life_root *life, uint32_t *where)
 {
 	if (*where >= LIFE_MAX)
@@ -89,13 +78,18 @@ void life_hazards(const struct life_root *life, const float *expected,
 	}
 }
 
+/*
+ * No later age to stop at is better where, even if all that are left were used
+ * at once, the uses would be too few for the time that has passed.
+ */
 void life_worths(const float hazards[static LIFE_BINS],
 		 float ret[static LIFE_BINS])
 {
 	for (uint32_t i = 0; i < LIFE_BINS; i++) {
 		float left = 1, uses = 0, time = 0, best = 0;
 
-		for (uint32_t k = i; k < LIFE_BINS; k++) {
+		for (uint32_t k = i; k < LIFE_BINS && uses + left > best * time;
+		     k++) {
 			uses += left * hazards[k];
 			time += left * bin_width(k) * (1 - hazards[k] / 2);
 			left *= 1 - hazards[k];

@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "host/lib/macros.h"
+
 /* Four bins an octave, the last of which ends at 2^24. */
 #define LIFE_BINS 92u
 
@@ -23,7 +25,16 @@ struct life_root {
 };
 
 /* The bin of an age. */
-uint32_t life_bin(uint32_t age);
+static inline uint32_t life_bin(uint32_t age)
+{
+	uint32_t octave;
+
+	if (age < 4)
+		return age;
+	octave = 31 - (uint32_t)__builtin_clz(age);
+	return min(4 * (octave - 1) + ((age >> (octave - 2)) & 3),
+		   LIFE_BINS - 1);
+}
 
 /*
  * An extent of which the bins below @from were told grew, unused, until it was

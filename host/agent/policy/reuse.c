@@ -154,40 +154,77 @@ static void pool_remove(struct policy *policy, uint32_t extent)
 	pool_remove_at(policy, at);
 }
 
-/* Where in the pool, which is not empty, what is worth least or most is. */
-static uint32_t pool_find(const struct policy *policy, bool most)
+/* Where in the pool, which is not empty, what is worth least is. */
+static uint32_t pool_least(const struct policy *policy)
 {
 	const struct reuse_root *root = root_of(policy);
-	uint32_t best = 0;
-	float best_worth = 0;
+	float least = worth(policy, root->pool[0]);
+	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < root->n_pool; i++) {
+	for (uint32_t i = 1; i < root->n_pool; i++) {
 		float w = worth(policy, root->pool[i]);
 
-		if (i == 0 || (most ? w > best_worth : w < best_worth)) {
-			best = i;
-			best_worth = w;
+		if (w < least) {
+			at = i;
+			least = w;
 		}
 	}
-	return best;
+	return at;
 }
 
-/* *@most is where what is worth most is, or REUSE_POOL if nobody looked yet. */
-static void pool_add(struct policy *policy, uint32_t extent, uint32_t *most)
+/*
+ * What the pool's extents are worth, by their places, while it is filled: time
+ * stands still then, and who is found to be used makes it be taken anew.
+ */
+struct standings {
+	float worths[REUSE_POOL];
+	uint32_t most; /* where the largest one is; REUSE_POOL: not known */
+};
+
+static void take_standings(const struct policy *policy, struct standings *ret)
+{
+	const struct reuse_root *root = root_of(policy);
+
+	for (uint32_t i = 0; i < root->n_pool; i++)
+		ret->worths[i] = worth(policy, root->pool[i]);
+	ret->most = REUSE_POOL;
+}
+
+/* Where what is worth most is, of a full pool. */
+static uint32_t find_most(struct standings *st)
+{
+	if (st->most != REUSE_POOL)
+		return st->most;
+	st->most = 0;
+	for (uint32_t i = 1; i < REUSE_POOL; i++)
+		if (st->worths[i] > st->worths[st->most])
+			st->most = i;
+	return st->most;
+}
+
+static void pool_add(struct policy *policy, uint32_t extent,
+		     struct standings *st)
 {
 	struct reuse_root *root = root_of(policy);
+	uint32_t at = root->n_pool;
+	float w;
 
 	if (policy_node(policy, extent)->data & REUSE_POOLED)
 		return;
-	if (root->n_pool == REUSE_POOL) {
-		if (*most == REUSE_POOL)
-			*most = pool_find(policy, true);
-		if (worth(policy, extent) >= worth(policy, root->pool[*most]))
+	w = worth(policy, extent);
+	if (at >= REUSE_POOL) {
+		uint32_t most = find_most(st);
+
+		if (w >= st->worths[most])
 			return;
-		pool_remove_at(policy, *most);
-		*most = REUSE_POOL;
+		at = REUSE_POOL - 1;
+		pool_remove_at(policy, most);
+		st->worths[most] = st->worths[at];
+		st->most = REUSE_POOL;
 	}
-	root->pool[root->n_pool++] = extent;
+	st->worths[at] = w;
+	root->pool[at] = extent;
+	root->n_pool = at + 1;
 	policy_node(policy, extent)->data |= REUSE_POOLED;
 }
 
@@ -372,11 +409,12 @@ static void reuse_removed(struct policy *policy, uint32_t extent)
 
 static void reuse_cold(struct policy *policy, uint32_t extent)
 {
-	uint32_t most = REUSE_POOL;
+	struct standings standings;
 
 	(void)policy_referenced(policy, extent);
 	policy_node(policy, extent)->data |= REUSE_COLD;
-	pool_add(policy, extent, &most);
+	take_standings(policy, &standings);
+	pool_add(policy, extent, &standings);
 	/* Of more than the pool holds, the hand comes to the others at once. */
 	ring_remove(policy, extent);
 	ring_add(policy, extent);
@@ -386,17 +424,19 @@ static void reuse_cold(struct policy *policy, uint32_t extent)
 /* Fills the pool from the ring. */
 static void gather(struct policy *policy, uint32_t *steps)
 {
-	uint32_t most = REUSE_POOL;
+	struct standings standings;
 
+	take_standings(policy, &standings);
 	for (uint32_t i = min(REUSE_LOOKS, policy_count(policy)); i > 0; i--) {
 		uint32_t extent;
 
 		if (*steps <= policy_count(policy))
 			return;
 		extent = ring_step(policy, steps);
-		if (look(policy, extent))
-			most = REUSE_POOL; /* it may be in the pool */
-		pool_add(policy, extent, &most);
+		if (look(policy, extent) &&
+		    policy_node(policy, extent)->data & REUSE_POOLED)
+			take_standings(policy, &standings);
+		pool_add(policy, extent, &standings);
 	}
 }
 
@@ -415,7 +455,7 @@ static uint32_t choose(struct policy *policy, uint32_t *steps)
 		if (root->n_pool == 0 || *steps <= policy_count(policy))
 			break;
 		--*steps;
-		at = pool_find(policy, false);
+		at = pool_least(policy);
 		extent = root->pool[at];
 		if (!look(policy, extent))
 			return extent;
