@@ -80,6 +80,17 @@ class Report(unittest.TestCase):
         self.write(folder, f"{kind}.pins", f"pin_samples=7\npinned_base_bytes={base}\n"
                    f"pinned_peak_bytes={NOTHING + peak * MIB - base}\npinned_last_bytes=0\n")
 
+    def maps(self, folder, unit, missed=0):
+        """What map_benchmark says: unmapping takes half as long, 16 pages twice as long."""
+        for pages, factor in ((1, 1), (16, 2)):
+            text = ["dma mapping benchmark: threads:1 seconds:5 node:-1 dir:BIDIRECTIONAL granule: 1",
+                    f"average map latency(us):{unit * factor:.1f} standard deviation:{unit * 3:.1f}",
+                    f"average unmap latency(us):{unit * factor / 2:.1f} standard deviation:0.4"]
+            if "pvdma" in folder:
+                text = ["before.maps 50", "before.misses 7", "before.bounces 9", *text,
+                        "after.maps 10050", f"after.misses {7 + missed}", "after.bounces 9"]
+            self.write(folder, f"map{pages}.work", "\n".join([stat(500, 9000), *text, stat(600, 9500)]))
+
     def run_of(self, folder, quota=None, seconds=10, exits=3, busy=1, pinned=20, requests=0):
         """A run whose work takes so many seconds; exits and 10 ms of CPU for every operation."""
         name, _, size = folder.partition(".")[2].partition("@")
@@ -100,6 +111,8 @@ class Report(unittest.TestCase):
             self.write(folder, f"{kind}.work", text.format(
                 f"{more}{prefix}_bytes={BYTES}\n{prefix}_seconds={seconds}\n{prefix}_verified=true\n"))
             self.pins(folder, kind, pinned, base=NOTHING + 5 * MIB)
+        self.replace(folder, "run", "dma_faults", "maps=map1 map16\ndma_faults")
+        self.maps(folder, seconds / 10)
         self.write(folder, "end.guest", "failures 0\nbounce_pool_bytes 65536\n")
         self.write(folder, "end.agent", json.dumps({"vm": {"mapped_peak": pinned * MIB}}))
 
@@ -179,6 +192,67 @@ class Report(unittest.TestCase):
         self.assertAlmostEqual(found["median"], 0.5)
         self.assertAlmostEqual(found["least"], 0.125 ** 0.5)
         self.assertAlmostEqual(found["most"], 1)
+
+    def test_maps(self):
+        """What map_benchmark measured, in nanoseconds; ratios are those of neighbours."""
+        self.three()
+        for rep, unit in ((1, 40), (2, 80), (3, 160)):
+            self.run_of(f"{rep}.virtio-iommu-strict")
+            self.maps(f"{rep}.virtio-iommu-strict", unit)
+        text = self.good()
+        ratios = self.figures["ratios"]
+        self.assertAlmostEqual(ratios["map_hit_over_direct"], 2)
+        self.assertAlmostEqual(ratios["virtio_iommu_strict_over_map_hit"], 20)
+        self.assertEqual(self.figures["ranges"]["map_hit_over_direct"]["n"], 3)
+        maps = {f"{run['repetition']}.{run['name']}": run["maps"] for run in self.figures["runs"]}
+        figures = maps["2.vfio"]["map16"]
+        self.assertEqual([round(figures[name]) for name in (
+            "map_ns", "map_deviation_ns", "unmap_ns", "unmap_deviation_ns", "ns")], [4000, 6000, 2000, 400, 6000])
+        self.assertNotIn("missed", figures)
+        self.assertEqual((maps["2.pvdma-50"]["map1"]["mappings"], maps["2.pvdma-50"]["map1"]["missed"]), (10000, 0))
+        self.assertIn("| mappings of 4 KiB | map, ns | deviation | unmap, ns | deviation | no hits, % |", text)
+        self.assertIn("| vfio-pci | 2000 (1000-4000) | 6000 (3000-12000) | 1000 (500-2000) | 400 (400-400) | - |", text)
+
+    def test_maps_that_missed(self):
+        """A time of misses is not one of hits: few may be among them."""
+        self.three()
+        self.maps("1.pvdma-100", 1, missed=10)
+        self.good()
+        self.assertEqual(self.figures["ranges"]["map_hit_over_direct"]["n"], 3)
+        self.maps("1.pvdma-100", 1, missed=11)
+        self.good()
+        self.assertIsNone(self.figures["ratios"]["map_hit_over_direct"])
+        self.assertIn("0.11% of pvdma-100's mappings", self.figures["reasons"]["map_hit_over_direct"])
+        # a copy is no hit either
+        self.maps("1.pvdma-100", 1)
+        self.replace("1.pvdma-100", "map1.work", "after.bounces 9", "after.bounces 209")
+        self.good()
+        self.assertIn("2.00% of pvdma-100's mappings", self.figures["reasons"]["map_hit_over_direct"])
+
+    def test_maps_not_measured(self):
+        """What has no map_benchmark, or no figure of it, has no ratio, and never a better one."""
+        self.three()
+        self.good()
+        self.assertIsNone(self.figures["ratios"]["virtio_iommu_strict_over_map_hit"])
+        self.assertIn("virtio-iommu-strict", self.figures["reasons"]["virtio_iommu_strict_over_map_hit"])
+        self.maps("2.vfio", 0)
+        self.good()
+        self.assertIn("less than map_benchmark can tell", self.figures["reasons"]["map_hit_over_direct"])
+        self.replace("2.vfio", "run", "maps=map1 map16", "maps=")
+        self.good()
+        self.assertIn("did not run in vfio", self.figures["reasons"]["map_hit_over_direct"])
+
+    def test_maps_fail(self):
+        self.three()
+        self.write("1.pvdma-100", "map1.work", "error=map1 ended with status 1\n")
+        self.assert_fails("1.pvdma-100: map1 ended with status 1")
+        self.assertEqual(self.figures["ranges"]["map_hit_over_direct"]["n"], 2)
+        self.write("2.pvdma-100", "map16.work", "nothing\n")
+        self.assert_fails("2.pvdma-100: not measured: KeyError 'map'")
+        self.replace("3.pvdma-100", "map16.work", "after.maps 10050", "after.maps 50")
+        self.assert_fails("3.pvdma-100: not measured: ValueError map16: map_benchmark mapped nothing")
+        self.replace("1.vfio", "run", "maps=", "nothing=")
+        self.assert_fails("1.vfio: not measured: KeyError 'maps'")
 
     def test_start(self):
         self.three()

@@ -75,6 +75,17 @@ def _key(version: str) -> str:
                         Path(apt.__file__), Path(__file__))
 
 
+def download_like(version: str, source: apt.Apt, packages: list[str], into: Path) -> list[Path]:
+    """Fetch packages in exactly the version of a kernel: their .deb files."""
+    image = kernel(version)
+    package_version = (image / "VERSION").read_text()
+    try:
+        return source.download([f"{name}={package_version}" for name in packages], into)
+    except BedError as error:
+        raise BedError(f"the archive has no {' '.join(packages)} of {package_version} any more; remove "
+                       f"{image} and build again\n{error}") from None
+
+
 def headers(version: str) -> Path:
     """The directory to bind at /usr/src for building modules for a kernel."""
     image = kernel(version)
@@ -88,12 +99,7 @@ def headers(version: str) -> Path:
         parts += [name for name in source.depends(parts[0])
                   if re.match(r"linux-(headers|kbuild)-[0-9]", name)]
         progress(f"headers-{version}: downloading and unpacking")
-        try:
-            debs = source.download([f"{name}={package_version}" for name in parts], into / "debs")
-        except BedError as error:
-            raise BedError(f"the archive has no headers of {package_version} any more; remove "
-                           f"{image} and build again\n{error}") from None
-        for deb in debs:
+        for deb in download_like(version, source, parts, into / "debs"):
             apt.unpack(deb, into, ("./usr/src/*", "./usr/lib/linux-kbuild-*", "./usr/lib/modules/*"))
         shutil.rmtree(into / "debs")
         src = into / "usr/src"

@@ -4,16 +4,21 @@
 Kbuild writes beside the sources, so they are copied to OUT/obj first, which
 keeps their place relative to the checkout's protocol/ headers; the source
 directory stays clean and kernels do not disturb each other. The .ko files end
-in OUT. OUT/stamp says what they were made of.
+in OUT, programs (Kbuild's userprogs) too. OUT/stamp says what they were made of.
+
+SRC/linux names files of the kernel's own source that are built with the others
+(source.py): they are copied beside them.
 """
 
+import os
 import shutil
 from pathlib import Path
 
-from bedlib import cache, kernels, roots
+from bedlib import cache, kernels, roots, source
 from bedlib.config import TOP, BedError, progress
 
 SKIPPED = ("*.o", "*.ko", "*.mod", "*.mod.c", ".*.cmd", "modules.order", "Module.symvers", ".git")
+LINUX = "linux"
 
 
 def out_dir(out: "Path | None", version: str, versions: list[str]) -> Path:
@@ -74,6 +79,10 @@ def _compile(src: Path, out: Path, version: str) -> None:
     shutil.copytree(src, work, ignore=shutil.ignore_patterns(*SKIPPED))
     if inside and (TOP / "protocol").is_dir():
         shutil.copytree(TOP / "protocol", obj / "protocol", dirs_exist_ok=True)
+    if (src / LINUX).exists():
+        for path in source.files(version, src / LINUX):
+            shutil.copy(path, work)
+    sources = set(work.rglob("*"))
     release = (kernels.kernel(version) / "release").read_text()
     headers = kernels.headers(version)
     progress(f"module {src.name} for {version} ({release}): building")
@@ -83,9 +92,11 @@ def _compile(src: Path, out: Path, version: str) -> None:
         headers, binds=(out,))
     if status:
         raise BedError(f"the module in {src} does not build for {version} (status {status})")
-    built = sorted(work.rglob("*.ko"))
+    made = sorted(set(work.rglob("*")) - sources)
+    built = [path for path in made if path.suffix == ".ko"]
     if not built:
         raise BedError(f"building {src} for {version} made no module")
-    for path in built:
-        shutil.copyfile(path, out / path.name)
+    programs = [path for path in made if path.is_file() and not path.suffix and os.access(path, os.X_OK)]
+    for path in built + programs:
+        shutil.copy(path, out / path.name)
     (out / "stamp").write_text(stamp)

@@ -9,6 +9,7 @@ of work are those that the work measured itself.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ KINDS = {
     "get": Kind("TCP received", "net_get", "64 KiB"),
     "put": Kind("TCP sent", "net_put", "64 KiB"),
 }
+
+# What map_benchmark maps and unmaps, over and over, by the name of the work
+MAPS = {"map1": "4 KiB", "map16": "64 KiB"}
+LATENCY = re.compile(r"^average (map|unmap) latency\(us\):([\d.]+) standard deviation:([\d.]+)$", re.MULTILINE)
+NS = 1000
 
 
 def pairs(text: str, between: str = "=") -> dict[str, str]:
@@ -125,6 +131,10 @@ def pinned(pins: dict[str, str], nothing: int) -> int:
     return int(pins["pinned_base_bytes"]) + int(pins["pinned_peak_bytes"]) - nothing
 
 
+def errors_of(text: str) -> list[str]:
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith("error=")]
+
+
 def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figures:
     """The figures of one kind of work; those that count are per operation."""
     text = read(folder / f"{kind}.work")
@@ -144,7 +154,7 @@ def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figu
         "rate": ops / seconds,
         "mib_s": int(work[f"{prefix}_bytes"]) / (1 << 20) / seconds,
         "verified": work[f"{prefix}_verified"] == "true",
-        "errors": [line.partition("=")[2] for line in text.splitlines() if line.startswith("error=")],
+        "errors": errors_of(text),
         "exits": per_op("exits"),
         "mmio_exits": per_op("mmio_exits"),
         "guest_cpu_us": per_op("guest_ticks", TICK_US),
@@ -152,6 +162,29 @@ def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figu
         "pinned": pinned(pairs(read(folder / f"{kind}.pins")), nothing),
         **{name: count / ops for name, count in agent_counts(folder, kind).items()},
     }
+
+
+def read_map(folder: Path, kind: str, counted: bool) -> Figures:
+    """What map_benchmark found, and how it went where there are counters: what missed, or
+    was copied, a mapping. Only errors, if there are any."""
+    text = read(folder / f"{kind}.work")
+    figures: Figures = {"errors": errors_of(text)}
+    if figures["errors"]:
+        return figures
+    found = {which: (float(latency) * NS, float(deviation) * NS)
+             for which, latency, deviation in LATENCY.findall(text)}
+    (figures["map_ns"], figures["map_deviation_ns"]) = found["map"]
+    (figures["unmap_ns"], figures["unmap_deviation_ns"]) = found["unmap"]
+    figures["ns"] = figures["map_ns"] + figures["unmap_ns"]
+    if counted:
+        counters = pairs(text, " ")
+        delta = {name: int(counters[f"after.{name}"]) - int(counters[f"before.{name}"])
+                 for name in ("maps", "misses", "bounces")}
+        if delta["maps"] < 1:
+            raise ValueError(f"{kind}: map_benchmark mapped nothing by way of pvdma")
+        figures["mappings"] = delta["maps"]
+        figures["missed"] = (delta["misses"] + delta["bounces"]) / delta["maps"]
+    return figures
 
 
 def read_run(folder: Path) -> Figures:
@@ -171,11 +204,13 @@ def read_run(folder: Path) -> Figures:
         "pinned_start": pinned(start, nothing),
         "quota": int(facts["quota"]) if "quota" in facts else None,
         "kinds": {},
+        "maps": {},
     }
     if run["size"]:
         return run
     baseline = Baseline(window(folder, PRICE), window(folder, IDLE))
     run["kinds"] = {kind: read_kind(folder, kind, baseline, nothing) for kind in KINDS}
+    run["maps"] = {kind: read_map(folder, kind, run["quota"] is not None) for kind in facts["maps"].split()}
     run["dma_faults"] = int(facts["dma_faults"])
     if run["quota"] is not None:
         guest = pairs(read(folder / "end.guest"), " ")
@@ -191,6 +226,8 @@ def complaints(run: Figures) -> list[str]:
     for kind, figures in run["kinds"].items():
         if not figures["verified"]:
             found.append(f"{KINDS[kind].title}: not verified")
+        found += figures["errors"]
+    for figures in run["maps"].values():
         found += figures["errors"]
     if run.get("dma_faults"):
         found.append(f"{run['dma_faults']} DMA faults")

@@ -14,6 +14,8 @@
 #   KIND.before .after     key=value: counters around the command, the host's side
 #   KIND.agent.before .after, end.agent   the agent's (JSON)
 #   KIND.pins              what was pinned meanwhile
+#   mapN.work              what map_benchmark says of mappings of N pages, between two
+#                          readings of the module's counters
 #   end.guest              the module's counters
 #   complete               all of that is there
 #
@@ -44,6 +46,7 @@ stream=8M
 depth=32 chunk=64K
 # at depth 1 a part of the files will do
 few=3
+map_seconds=5 map_pages='1 16'
 
 # A guest ends before the agent that serves its devices.
 end()
@@ -187,6 +190,32 @@ all_work()
 	measure seq "pvdma-work disk $files $chunk 4"
 }
 
+# The kernel's own measurement of its DMA API, for mappings of some sizes: each is of memory that
+# nothing else uses, time and again the same. It has the NIC, whose driver is not needed any more.
+# The first second is for what is mapped, or asked for, once.
+map_work()
+{
+	local nic pages counters=true maps=()
+
+	if ! peer_maps "$name"; then
+		fact maps ''
+		return
+	fi
+	nic=$(guest_bdf 1)
+	guest_sh vm "load mapbench && cd /sys/bus/pci &&
+		echo $nic > devices/$nic/driver/unbind &&
+		echo dma_map_benchmark > devices/$nic/driver_override && echo $nic > drivers_probe &&
+		test -e /sys/kernel/debug/dma_map_benchmark"
+	[[ -z $agent ]] || counters="cat /sys/kernel/debug/pvdma/endpoints/$nic"
+	for pages in $map_pages; do
+		work "map$pages" "map() { dma_map_benchmark -b 64 -g $pages -s \$1; }
+			map 1 > /dev/null && $counters | sed s/^/before./ && map $map_seconds &&
+			$counters | sed s/^/after./"
+		maps+=("map$pages")
+	done
+	fact maps "${maps[*]}"
+}
+
 at_end()
 {
 	[[ -z $agent ]] || {
@@ -201,14 +230,16 @@ mkdir -p "$left"
 fact name "$name"
 fact size "$size"
 fact guest_bytes "$(bytes "${size:-$BED_GUEST_MEM}")"
+cp "$BED_TOP"/build/bench/map_benchmark/{mapbench.ko,dma_map_benchmark} "$WORK_BIN/"
 pins_start
 if [[ -n $size ]]; then
 	start --mem "$size"
 	watched start
 else
-	start
+	start --file "$WORK_BIN/mapbench.ko" --file "$WORK_BIN/dma_map_benchmark:bin/dma_map_benchmark"
 	prepare
 	all_work
+	map_work
 	at_end
 fi
 guest_stop vm

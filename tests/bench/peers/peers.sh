@@ -12,6 +12,8 @@
 #   PEERS_STARTED      those whose start with guests of several sizes is measured
 #   peer_start NAME WORKING-SET [OPTION of guest_start...]
 #   peer_modules NAME  what the guest loads for it, in that order
+#   peer_maps NAME     whether the guest has a way of its own to map for the devices, that
+#                      map_benchmark is to judge; direct assignment's stands for all others
 #   peer_stop          whatever runs beside the guest; the guest is gone by then
 
 # The reader of these is host.sh.
@@ -31,6 +33,14 @@ peer_modules()
 	virtio) echo virtio_blk virtio_net ext4 ;;
 	pvdma-*) echo pvdma nvme e1000e ext4 ;;
 	*) echo nvme e1000e ext4 ;;
+	esac
+}
+
+# What is found by "set" is what the work needs, and no more.
+peer_maps()
+{
+	case $1 in
+	virtio | emulated | pvdma-set) return 1 ;;
 	esac
 }
 

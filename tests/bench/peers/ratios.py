@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from math import prod
 from statistics import median
 
-from figures import KINDS, Figures
+from figures import KINDS, MAPS, Figures
 
-DIRECT, WORKING_SET = "vfio", "pvdma-100"
+DIRECT, WORKING_SET, VIRTUAL_IOMMU = "vfio", "pvdma-100", "virtio-iommu-strict"
+# What map_benchmark maps in the figures below, and of how many mappings one may miss.
+MAP, MISSED = "map1", 1 / 1000
 
 
 class Missing(Exception):
@@ -61,10 +63,10 @@ class Runs:
                           f"and {'@'.join(filter(None, other))}")
         return found
 
-    def figure(self, name: str, kind: str, figure: str) -> Summary:
-        """A figure of a kind of work."""
-        return summary(run["kinds"][kind][figure] for run in self.of(name).values()
-                       if figure in run["kinds"][kind])
+    def figure(self, name: str, kind: str, figure: str, part: str = "kinds") -> Summary:
+        """A figure of a kind of work, or of what map_benchmark did (part "maps")."""
+        return summary(run[part][kind][figure] for run in self.of(name).values()
+                       if figure in run[part].get(kind, {}))
 
     def fact(self, name: str, fact: str, size: str = "") -> Summary:
         """A figure of whole runs."""
@@ -107,6 +109,23 @@ def _pinned(runs: Runs) -> Summary:
                    for run in runs.of(WORKING_SET).values())
 
 
+def _latency(run: Figures) -> float:
+    """map_benchmark's, of a map and its unmap; of pvdma's those that hit."""
+    if MAP not in run["maps"]:
+        raise Missing(f"map_benchmark did not run in {run['name']}")
+    figures = run["maps"][MAP]
+    if figures.get("missed", 0) > MISSED:
+        raise Missing(f"{figures['missed']:.2%} of {run['name']}'s mappings were no hits")
+    if figures["ns"] <= 0:
+        raise Missing(f"{run['name']}'s mappings take less than map_benchmark can tell")
+    return figures["ns"]
+
+
+def _mapping(name: str, base: str) -> Callable[[Runs], Summary]:
+    return lambda runs: summary(_latency(run) / _latency(other)
+                                for run, other in runs.both((name, ""), (base, "")))
+
+
 # What pvdma comes to, each in one figure: what it is called, what it says, and how
 # it follows from the runs.
 RATIOS: dict[str, tuple[str, Callable[[Runs], Summary]]] = {
@@ -122,6 +141,10 @@ RATIOS: dict[str, tuple[str, Callable[[Runs], Summary]]] = {
     "exits_per_op_ws_over_direct": ("KVM exits an operation, of vfio's", _ratio(WORKING_SET, "exits")),
     "guest_cpu_ws_over_direct": ("guest CPU time an operation, of vfio's",
                                  _ratio(WORKING_SET, "guest_cpu_us")),
+    "map_hit_over_direct": (f"map_benchmark, {MAPS[MAP]}: a hit's map and unmap, of the direct mapping's time",
+                            _mapping(WORKING_SET, DIRECT)),
+    "virtio_iommu_strict_over_map_hit": (f"map_benchmark, {MAPS[MAP]}: virtio-iommu's, strict, of a hit's time",
+                                         _mapping(VIRTUAL_IOMMU, WORKING_SET)),
     "pinned_tcp_rr_of_guest": ("pinned at most during TCP request and response, of the guest", _pinned),
 }
 

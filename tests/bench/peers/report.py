@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plots
-from figures import KINDS, Figures, complaints, read_run
+from figures import KINDS, MAPS, Figures, complaints, read_run
 from ratios import DIRECT, RATIOS, Missing, Runs, Summary, ratios, summary
 
 TITLES = {
@@ -120,6 +120,16 @@ def pins(runs: Runs) -> str:
                   "during all work", "start"], rows)
 
 
+def maps(runs: Runs, kind: str) -> str:
+    """What map_benchmark says of each way to map, and what of pvdma's was no hit."""
+    columns = {"map_ns": "map, ns", "map_deviation_ns": "deviation", "unmap_ns": "unmap, ns",
+               "unmap_deviation_ns": "deviation"}
+    rows = [[TITLES[name], *(cell(try_summary(runs.figure, name, kind, figure, "maps"), 1, 0) for figure in columns),
+             cell(try_summary(runs.figure, name, kind, "missed", "maps"), 0.01, 2)]
+            for name in TITLES if any(kind in run["maps"] for run in runs.of(name).values())]
+    return table([f"mappings of {MAPS[kind]}", *columns.values(), "no hits, %"], rows)
+
+
 def starts(runs: Runs) -> str:
     """From QEMU's start to the guest's init, for guests of several sizes."""
     rows = [[TITLES[name], *(cell(try_summary(runs.fact, name, "start_seconds", size), 1, 1)
@@ -145,6 +155,7 @@ def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], not
              "### The CPU time of QEMU and agent an operation, µs\n", by_kind(runs, "host_cpu_us", 1, 0),
              "### Requests to pvdma an operation\n", by_kind(runs, "requests", 1, 3),
              "### Kicks an operation\n", by_kind(runs, "kicks", 1, 3),
+             "### The kernel's map_benchmark\n", *(maps(runs, kind) for kind in MAPS),
              "### What is pinned, and how long a start takes\n", pins(runs)]
     if runs.sizes():
         parts += ["### Start against size\n", starts(runs)]
