@@ -115,6 +115,9 @@ STRESS_GROUP = $(if $(STRESS_TESTS),--group stress:timeout=300 \
 # The hit path may take so many instructions, and no more.
 HITPATH_MOST := 45
 HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
+# A granule that a MAP misses may take the agent so many, and where the quota is full.
+AGENT_MOST := 3800 35000
+AGENT_GROUP = --group agent:timeout=300:verdicts 'tests/bench/agent --most $(AGENT_MOST)'
 MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
 GUARD_GROUP = --group guards:live:verdicts:timeout=7200 'tests/guards/run $(GUARDS)'
@@ -158,7 +161,7 @@ check: ## everything: installs what it needs, then all tests (about an hour)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
 		--stage $(SPEC_GROUP) $(SCRIPT_GROUP) $(UNIT_GROUP) \
-			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(WIRE_GROUP) \
+			$(STRESS_GROUP) $(MODEL_GROUP) $(HITPATH_GROUP) $(AGENT_GROUP) $(WIRE_GROUP) \
 			$(SANDBOX_GROUP) \
 			$(call fuzz_group,$(FUZZ_CHECK_TIME),$(FUZZ_NAMES),$(FUZZ_CHECK_SEED)) \
 			$(BED_GROUP) $(if $(CHECK_LINT),$(LINT_GROUP)) \

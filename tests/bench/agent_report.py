@@ -155,8 +155,12 @@ def thousands(n: float) -> str:
     return f"{n:,.0f}"
 
 
+def of_thousand(n: float) -> str:
+    return f"{n / 1000:,.0f}" if n >= 1e5 else f"{n / 1000:.1f}"
+
+
 def of_spread(s: dict[str, float]) -> str:
-    return f"{s['median'] / 1000:,.0f} ({s['least'] / 1000:,.0f} to {s['most'] / 1000:,.0f})"
+    return f"{of_thousand(s['median'])} ({of_thousand(s['least'])} to {of_thousand(s['most'])})"
 
 
 def amount(n: float) -> str:
@@ -213,7 +217,7 @@ def rates_table(rates: list[dict[str, Any]]) -> str:
         for op in ops:
             cell = of_spread(case["ops"][op]["requests"])
             if case["ranges"] * case["granules"] > 1:
-                cell += f"; {case['ops'][op]['granules']['median'] / 1000:,.0f}"
+                cell += f"; {of_thousand(case['ops'][op]['granules']['median'])}"
             cells.append(cell)
         text += row(title(case), *cells)
     return text
@@ -230,7 +234,7 @@ def memory_table(memory: list[dict[str, Any]]) -> str:
 
 def markdown(report: dict[str, Any]) -> str:
     """What docs/performance.md has of it."""
-    ahead = report["ahead"]
+    ahead, machine = report["ahead"], report["machine"]
     return f"""Instructions of the engine for each granule (in brackets: of all that the agent executes for a request, with the event loop
 and the queue):
 
@@ -244,7 +248,8 @@ With mapping ahead a missed granule takes the engine {thousands(ahead['engine_gr
 Where they are:
 
 {split_table(report['split'])}
-Thousands of requests a second: median of {report['repetitions']} repetitions (least to most); thousands of granules a second:
+Thousands of requests a second: median of {report['repetitions']} repetitions (least to most); and thousands of granules a second.
+On {machine['cpus']} CPUs ({machine['cpu']}), load {machine['load']:.1f} before, built by {machine['compiler']}:
 
 {rates_table(report['rates'])}
 Memory of the agent:

@@ -116,9 +116,9 @@ class Arithmetic(unittest.TestCase):
                for i, op in enumerate(("miss", "present", "unmap", "evict"), 1)}
         self.assertIn("| 64 KiB; 8 of 1, 2 queues | 1,000 (20,000) | 2,000 (40,000) | 3,000 (60,000) | 4,000 (80,000) |\n",
                       report.counts_table([settings | {"ops": ops}]))
-        rates = {op: {"requests": report.spread([1e5 * i, 2e5 * i, 4e5 * i]), "granules": report.spread([8e5 * i])}
+        rates = {op: {"requests": report.spread([9e4 * i, 2e5 * i, 4e5 * i]), "granules": report.spread([8e5 * i])}
                  for i, op in enumerate(("miss", "present", "unmap", "evict"), 1)}
-        self.assertIn("| 64 KiB; 8 of 1, 2 queues | 200 (100 to 400); 800 | 400 (200 to 800); 1,600 |",
+        self.assertIn("| 64 KiB; 8 of 1, 2 queues | 200 (90.0 to 400); 800 | 400 (180 to 800); 1,600 |",
                       report.rates_table([settings | {"ops": rates}]))
         self.assertIn("| `a.c` | 60.0% |  |\n| `b.c` |  | 50.0% |\n| others | 40.0% | 50.0% |\n",
                       report.split_table({"x": [("a.c", 0.6), ("others", 0.4)], "y": [("b.c", 0.5), ("others", 0.5)]}))
