@@ -150,7 +150,8 @@ agent_run() {
 		dir=$1
 		shift
 		bash -c "echo \$\$ > \$0/pid; exec \"\$@\"" "$dir" "$@"
-		echo $? > "$dir/status"
+		echo $? > "$dir/status.new"
+		mv "$dir/status.new" "$dir/status"
 	' bash "$dir" "${AGENT_PREFIX[@]}" "$E2E_BIN/$AGENT" "$@" \
 		>> "$(agent_log "$name")" 2>&1 < /dev/null &
 	disown

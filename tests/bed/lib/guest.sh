@@ -318,7 +318,8 @@ _guest_launch() {
 		echo $! > "$dir/pid.new"
 		mv "$dir/pid.new" "$dir/pid"
 		wait $!
-		echo $? > "$dir/status"
+		echo $? > "$dir/status.new"
+		mv "$dir/status.new" "$dir/status"
 	' bash "$dir" "${argv[@]}" < /dev/null > /dev/null 2>&1 &
 	disown
 	until [[ -e $dir/pid ]]; do

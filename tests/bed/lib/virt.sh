@@ -151,7 +151,8 @@ virt_follow() {
 		while [[ -e /proc/$(< "$dir/pid") ]]; do
 			sleep 0.1
 		done
-		echo 0 > "$dir/status"
+		echo 0 > "$dir/status.new"
+		mv "$dir/status.new" "$dir/status"
 	' bash "$dir" "$ctl" "$log" < /dev/null > "$dir/relay.log" 2>&1 &
 	disown
 }
