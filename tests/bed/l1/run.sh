@@ -19,6 +19,8 @@ set +a
 mkdir -p "$BED_RUN/mem"
 mount -t tmpfs -o huge=always,size=100% tmpfs "$BED_RUN/mem"
 
+# Whoever polls for a halted guest's next interrupt takes an emulated CPU from the others.
+modprobe kvm halt_poll_ns=0
 # Before a guest runs, and hangs: see l1/inject.
 if ! modprobe kvm_amd || ! insmod "/lib/modules/$(uname -r)/bed_inject.ko"; then
 	verdict fail l1-bed_inject 'not in KVM'
