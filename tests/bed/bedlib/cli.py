@@ -163,7 +163,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--device", action="append", default=[], metavar="STRING",
         help="a QEMU PCI device for guests, instead of the default set (repeatable)")
     add("--guest-mem", default="1G", metavar="SIZE", help="default memory of guests")
-    add("--cpus", type=int, default=2, metavar="N", help="CPUs of L1")
+    add("--cpus", type=int, default=2, metavar="N", help="CPUs of L1 for programs and guests")
     add("--l1-mem", default="6G", metavar="SIZE")
     add("--timeout", type=int, default=600, metavar="SECONDS")
     add("--artifacts", metavar="DIR", help="default: build/bed/TIME-PID of the checkout")

@@ -48,6 +48,11 @@ LOST_STATUS = 125
 CPU = "EPYC-v4," + ",".join(f"{name}=off" for name in (
     "fxsr-opt", "misalignsse", "osvw", "topoext", "perfctr-core", "clzero", "ibpb", "nrip-save",
     "xsavec", "xsaves"))
+# L1 has a CPU more than was asked for, its first, on which no guest runs: each FXRSTOR or
+# XRSTOR, of any CPU, makes the emulator (cpu_set_fpus(), to 11.1.3) read, change and write
+# the first CPU's hflags2, with no lock. A VMRUN or #VMEXIT that it makes there meanwhile may
+# be undone by half: a guest then runs without nested paging, in L1's memory.
+FIRST_CPU = 0
 TIMEOUT_STATUS = 124
 
 
@@ -180,7 +185,7 @@ class Run:
         append = ("console=ttyS0 loglevel=4 panic=-1 intel_iommu=on mitigations=off tsc=reliable "
                   "no_timer_check random.trust_cpu=on systemd.show_status=0 "
                   "systemd.log_target=journal systemd.unified_cgroup_hierarchy=1 "
-                  f"net.ifnames=0 bed.init={init} bed.guests={','.join(guests)}")
+                  f"isolcpus={FIRST_CPU} net.ifnames=0 bed.init={init} bed.guests={','.join(guests)}")
         if options.l1_root == "minimal":
             append += " audit=0"  # nobody there whom AppArmor might deny something
         argv = roots.loader(root, "usr/bin/qemu-system-x86_64")
@@ -189,7 +194,7 @@ class Run:
         argv += [
             "-name", "bed-l1", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-accel", "tcg,thread=multi,tb-size=1024", "-M", "q35", "-cpu", CPU,
-            "-smp", str(options.cpus), "-m", options.l1_mem,
+            "-smp", str(options.cpus + 1), "-m", options.l1_mem,
             "-kernel", str(boot / "vmlinux"), "-initrd", str(boot / "initrd"), "-append", append,
             "-device", "intel-iommu,intremap=on,aw-bits=48",
             "-trace", "vtd_dmar_fault", "-D", str(self.out / "l0/vtd_dmar_fault.log"),

@@ -114,11 +114,15 @@ bed_scan() {
 # bed_finish: the end of a run: stop guests, keep logs, judge L1's kernel.
 # Returns 1 if any verdict of the run was a failure.
 bed_finish() {
-	local name found log=$BED_OUT/l1-dmesg.log
+	local name found strays log=$BED_OUT/l1-dmesg.log
 
 	for name in $(guest_names); do
 		guest_stop "$name"
 	done
+	strays=$(cat /sys/module/bed_inject/parameters/strays)
+	if ((strays)); then
+		verdict fail l1-first-cpu "guests ran on it, $strays times"
+	fi
 	dmesg > "$log"
 	if ! found=$(bed_scan l1 "$log"); then
 		verdict fail l1-kernel-log "$(head -n 1 <<< "$found")"
