@@ -51,7 +51,8 @@ CPU = "EPYC-v4," + ",".join(f"{name}=off" for name in (
 # L1 has a CPU more than was asked for, its first, on which no guest runs: each FXRSTOR or
 # XRSTOR, of any CPU, makes the emulator (cpu_set_fpus(), to 11.1.3) read, change and write
 # the first CPU's hflags2, with no lock. A VMRUN or #VMEXIT that it makes there meanwhile may
-# be undone by half: a guest then runs without nested paging, in L1's memory.
+# be undone by half: a guest then runs without nested paging, in L1's memory. Interrupts of
+# devices go to the other CPUs, too: from an idle one, it is a long way to who waits for them.
 FIRST_CPU = 0
 TIMEOUT_STATUS = 124
 
@@ -185,7 +186,8 @@ class Run:
         append = ("console=ttyS0 loglevel=4 panic=-1 intel_iommu=on mitigations=off tsc=reliable "
                   "no_timer_check random.trust_cpu=on systemd.show_status=0 "
                   "systemd.log_target=journal systemd.unified_cgroup_hierarchy=1 "
-                  f"isolcpus={FIRST_CPU} net.ifnames=0 bed.init={init} bed.guests={','.join(guests)}")
+                  f"isolcpus=domain,managed_irq,{FIRST_CPU} irqaffinity=1-{options.cpus} "
+                  f"net.ifnames=0 bed.init={init} bed.guests={','.join(guests)}")
         if options.l1_root == "minimal":
             append += " audit=0"  # nobody there whom AppArmor might deny something
         argv = roots.loader(root, "usr/bin/qemu-system-x86_64")

@@ -87,7 +87,7 @@ _guest_initrd() {
 		cp "$BED_LIB_DIR/../guest/init.sh" "$tree/init"
 		chmod 755 "$tree/init"
 		for file in "$BED_TOP/build/guest/$version"/*.ko; do
-			[[ ! -e $file ]] || cp "$file" "$tree/extra/"
+			[[ ! -e $file || -e $tree/extra/${file##*/} ]] || cp "$file" "$tree/extra/"
 		done
 	fi
 	(cd "$tree" && find . | busybox cpio -o -H newc 2> /dev/null) > "$dir/overlay" || return
@@ -118,7 +118,7 @@ _guest_initrd() {
 #   --timeout SECONDS            for the boot
 #   --no-wait                    return once QEMU runs
 # Device number i appears in the guest at guest_bdf i. Modules in
-# build/guest/V/ of the checkout are put into /extra.
+# build/guest/V/ of the checkout are put into /extra, but for a --file of the same name.
 guest_start() {
 	# read and set by the functions that it calls
 	local name=$1 mode=none mem=${BED_GUEST_MEM:-1G} cpus=1 backend='' script='' wait=1
