@@ -279,6 +279,5 @@ pins_total() {
 }
 
 pinned_bytes() {
-	cat /proc/sys/vm/stat_refresh > /dev/null
 	echo $(($(pinned_pages) * 4096))
 }

@@ -5,8 +5,9 @@
 #
 # An emulation of an emulation has faults of its own, of which the bed keeps clear as far as
 # they are known (README.md): they have reset guests without being asked, and left a CPU on an
-# instruction for ever. What is said of such a guest begins with "bed: guest NAME was lost", for who wants
-# to begin again (tests/e2e/run does). A guest whose kernel complains is never said to be lost.
+# instruction for ever. What is said of such a guest begins with "bed: guest NAME was lost",
+# for who wants to begin again (tests/e2e/run does). A guest whose kernel complains is never
+# said to be lost.
 
 # Samples of a CPU that does not move, and the exits to KVM that one makes meanwhile. One
 # that waits for the answer to an access (of a device's server, say) makes none.
@@ -121,7 +122,7 @@ _guest_lost() {
 	[[ $(_guest_asked "$1") == "$3" ]] || why='was reset, as somebody wanted it,'
 	! _guest_complains "$1" || why='died'
 	echo "bed: guest $1 $why while it did '$2'"
-	dmesg | grep 'bed_inject: CPU' | tail -n 1
+	dmesg | sed -n "/bed_inject: .* of the guest of $(guest_pid "$1") shut down/p" | tail -n 1
 }
 
 # guest_check NAME: says of a guest, of which a test failed, whether it was lost.

@@ -3,8 +3,9 @@
 #
 # counters.sh: figures that do not come from the software under test.
 
-# pinned_pages: pages pinned now, by the kernel's own count.
+# pinned_pages: pages pinned now, by the kernel's own count. Each CPU counts for itself first.
 pinned_pages() {
+	cat /proc/sys/vm/stat_refresh > /dev/null
 	awk '$1 == "nr_foll_pin_acquired" { n += $2 }
 	     $1 == "nr_foll_pin_released" { n -= $2 }
 	     END { printf "%d\n", n }' /proc/vmstat
