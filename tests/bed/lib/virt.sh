@@ -101,6 +101,7 @@ _virt_domain() {
 		  <emulator>/usr/bin/qemu-system-x86_64</emulator>
 		  <controller type='usb' model='none'/>
 		  <memballoon model='none'/>
+		  <controller type='virtio-serial' index='0' ports='3'/>
 		  <serial type='pty'><log file='$dir/serial.log' append='on'/><target port='0'/></serial>
 		  <channel type='unix'><target type='virtio' name='bed.ctl'/></channel>
 		  <channel type='unix'><target type='virtio' name='bed.log'/></channel>
