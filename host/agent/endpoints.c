@@ -2,9 +2,11 @@
 /*
  * endpoints.c - the devices of a VM, and which of them have a driver
  *
- * Owns the endpoints in the state. Invariant: only an endpoint that is present
- * is attached. Locks: none. In a request's way: ATTACH and DETACH end here;
- * the others are let pass, or not.
+ * Owns the endpoints in the state. Invariants: only an endpoint that is present
+ * is attached; none is present from slot vm->endpoint_slots on, which is where
+ * each search ends: requests make some, and most VMs have few devices. Locks:
+ * none. In a request's way: ATTACH and DETACH end here; the others are let pass,
+ * or not.
  */
 #include "host/agent/endpoints.h"
 
@@ -17,9 +19,17 @@
 #include "host/lib/crash.h"
 #include "host/lib/durable.h"
 
+void endpoints_count_slots(struct vm *vm)
+{
+	vm->endpoint_slots = VM_ENDPOINTS_MAX;
+	while (vm->endpoint_slots > 0 &&
+	       !vm->root->endpoints[vm->endpoint_slots - 1].present)
+		vm->endpoint_slots--;
+}
+
 static struct vm_endpoint *find_endpoint(const struct vm *vm, uint32_t id)
 {
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < vm->endpoint_slots; i++) {
 		struct vm_endpoint *endpoint = &vm->root->endpoints[i];
 
 		if (endpoint->present && endpoint->id == id)
@@ -32,7 +42,7 @@ static unsigned int count_endpoints(const struct vm *vm, bool attached)
 {
 	unsigned int n = 0;
 
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < vm->endpoint_slots; i++) {
 		const struct vm_endpoint *endpoint = &vm->root->endpoints[i];
 
 		n += endpoint->present && (!attached || endpoint->attached);
@@ -77,6 +87,7 @@ int vm_endpoint_add(struct vm *vm, uint32_t endpoint)
 		.id = endpoint,
 		.present = true,
 	};
+	endpoints_count_slots(vm);
 	mode_update(vm);
 	vm->root->endpoint_news++;
 	vm_notify_config(vm);
@@ -108,7 +119,7 @@ bool endpoints_attached(const struct vm *vm)
 
 bool endpoints_strict(const struct vm *vm)
 {
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < vm->endpoint_slots; i++) {
 		const struct vm_endpoint *endpoint = &vm->root->endpoints[i];
 
 		if (endpoint->present && endpoint->attached &&
@@ -121,7 +132,7 @@ bool endpoints_strict(const struct vm *vm)
 /* An endpoint may have been the last one whose driver was persistent. */
 static void unkeep(struct vm *vm)
 {
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < vm->endpoint_slots; i++) {
 		if (persistent(&vm->root->endpoints[i]))
 			return;
 	}
@@ -149,6 +160,7 @@ void vm_endpoint_remove(struct vm *vm, uint32_t endpoint)
 		return;
 	attached = gone->attached;
 	*gone = (struct vm_endpoint){ 0 };
+	endpoints_count_slots(vm);
 	if (attached)
 		(void)endpoint_detached(vm);
 	else
@@ -215,6 +227,6 @@ int endpoints_settle(struct vm *vm)
 
 void endpoints_forget(struct vm *vm)
 {
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++)
+	for (size_t i = 0; i < vm->endpoint_slots; i++)
 		vm->root->endpoints[i].attached = false;
 }

@@ -16,6 +16,9 @@ struct vm;
 /* 0 for an attached endpoint, or VERDICT_NOENT, VERDICT_STATE. */
 int endpoints_check(const struct vm *vm, uint32_t id);
 
+/* How far the present ones reach, after the root's have changed. */
+void endpoints_count_slots(struct vm *vm);
+
 /* What the requests do. 0, a verdict, or a negative errno (DETACH). */
 int endpoints_attach(struct vm *vm, uint32_t id,
 		     const struct request_attach *attach);

@@ -207,7 +207,7 @@ static void name_endpoints(const struct vm *vm, char *buf, size_t size)
 	int named = 0;
 
 	(void)snprintf(buf, size, "none");
-	for (size_t i = 0; i < VM_ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < vm->endpoint_slots; i++) {
 		const struct vm_endpoint *endpoint = &vm->root->endpoints[i];
 		int n;
 

@@ -59,6 +59,7 @@ void resume_begin(struct vm *vm)
 	root->table.granule_shift = vm_shift(vm);
 	root->quota.charged = 0;
 	root->kept = 0;
+	endpoints_count_slots(vm);
 }
 
 void resume_abandon(struct vm *vm)

@@ -2,10 +2,11 @@
 /*
  * vm_private.h - the inside of struct vm, for the files that make it up
  *
- * vm.c owns it; resume.c, request.c, plan.c, extent.c, reclaim.c, endpoints.c, enforce.c,
- * ahead.c, prefetch.c, observe.c, layout.c, host_limits.c and mode.c work on it. All that changes and matters lies in struct vm_root,
- * in the state's arena; the rest is configuration, or follows from the root
- * and from what the VMM announces.
+ * vm.c owns it; resume.c, request.c, plan.c, extent.c, reclaim.c, endpoints.c,
+ * enforce.c, ahead.c, prefetch.c, observe.c, layout.c, host_limits.c and mode.c
+ * work on it. All that changes and matters lies in struct vm_root, in the
+ * state's arena; the rest is configuration, or follows from the root and from
+ * what the VMM announces.
  */
 #ifndef PVDMA_AGENT_VM_PRIVATE_H
 #define PVDMA_AGENT_VM_PRIVATE_H
@@ -96,6 +97,7 @@ struct vm {
 	struct memory *memory;
 	struct state *state;
 	struct vm_root *root;
+	unsigned int endpoint_slots; /* to the last one present */
 	struct ledger *ledger;
 	struct table *table;
 	struct policy *policy;

@@ -159,6 +159,14 @@ static void test_endpoints(void **state)
 	assert_int_equal(guest_map(&g, 0, 8), NOENT);
 	assert_int_equal(vm_endpoint_add(g.vm, 0), 0);
 	assert_int_equal(guest_map(&g, 0, 8), STATE);
+	/* Between others, and the last one: all that are left are found. */
+	for (uint32_t i = 2; i < VM_ENDPOINTS_MAX; i += 2)
+		vm_endpoint_remove(g.vm, i * 1000);
+	assert_int_equal(vm_endpoint_add(g.vm, 63000), -EEXIST);
+	vm_endpoint_remove(g.vm, 63000);
+	assert_int_equal(vm_endpoint_add(g.vm, 61000), -EEXIST);
+	assert_int_equal(vm_endpoint_add(g.vm, 63000), 0);
+	assert_int_equal(vm_endpoint_add(g.vm, 63000), -EEXIST);
 }
 
 /* --- pause and reset --- */
