@@ -12,7 +12,7 @@
 # shellcheck source=tests/e2e/kept.sh
 . "$E2E_DIR/kept.sh"
 
-KILLS=${E2E_KILLS:-20}
+KILLS=${E2E_KILLS:-10}
 QUOTA=$((48 << 20))
 SET=96M
 NVME=$(guest_bdf 0) NIC=$(guest_bdf 1)

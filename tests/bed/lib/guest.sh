@@ -337,13 +337,28 @@ guest_boots() {
 	return 0
 }
 
+# _guest_booted FD BOOTS: takes what the channel has had since, as _guest_hear does. Into
+# guest_up's variables.
 _guest_booted() {
-	(($(guest_boots "$1") >= $2))
+	local line
+
+	while IFS= read -r line <&"$1"; do
+		line=$part$line part=
+		[[ $line != 'evt boot '*' .' ]] || boots=$((boots + 1))
+	done
+	part+=$line
+	((boots >= $2))
 }
 
 # guest_up NAME [SECONDS] [BOOTS]: wait until the guest answers.
 guest_up() {
-	_guest_await "$1" "${2:-$BED_BOOT_SECONDS}" 'its init' _guest_booted "$1" "${3:-1}"
+	local dir fd part='' boots=0 status=0
+
+	dir=$(guest_dir "$1") || return
+	exec {fd}< "$dir/ctl.out"
+	_guest_await "$1" "${2:-$BED_BOOT_SECONDS}" 'its init' _guest_booted "$fd" "${3:-1}" || status=$?
+	exec {fd}<&-
+	return $status
 }
 
 # The status of the guest's script since the last boot, when it has ended.
