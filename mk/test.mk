@@ -156,7 +156,7 @@ check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 # The build is a make of its own, because the machine may lack the compiler
 # until the set-up has run.
 .PHONY: check
-check: ## everything: installs what it needs, then all tests (about an hour)
+check: ## everything: installs what it needs, then all tests (about 40 minutes)
 	$(Q)scripts/setup check deb $(if $(CHECK_LINT),lint)
 	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),2)) check-build
 	$(Q)$(HARNESS) \
@@ -248,18 +248,18 @@ bench-agent: $(BUILD)/bench/agent $(BUILD)/bin/pvdma-agent ## the agent alone: r
 	$(Q)scripts/setup check
 	$(Q)tests/bench/agent
 
-.PHONY: bench
-bench: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas
-	@mkdir -p $(BUILD)/bench
+.PHONY: bench-sim
+bench-sim: $(BUILD)/bin/pvdma-sim ## replay traces of real drivers under several quotas
+	@mkdir -p $(BUILD)/sim
 	$(Q)$(BUILD)/bin/pvdma-sim --bench $(wildcard tests/traces/*.pvt) \
-		--report $(BUILD)/bench/report.json
+		--report $(BUILD)/sim/report.json
 
 .PHONY: bench-quota
-bench-quota: ## verified work in the bed under quotas down to a tenth (about 10 minutes)
+bench-quota: ## verified work in the bed under quotas down to a tenth (about 5 minutes)
 	$(Q)scripts/setup demo
 	$(Q)tests/bench/quota
 
-.PHONY: bench-peers
-bench-peers: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (two hours)
+.PHONY: bench
+bench: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (two hours)
 	$(Q)scripts/setup bench
 	$(Q)tests/bench/peers/run

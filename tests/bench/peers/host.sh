@@ -35,10 +35,10 @@ plan()
 {
 	local name size
 
-	for name in ${PEERS_ONLY:-$PEERS}; do
+	for name in ${BENCH_ONLY:-$PEERS}; do
 		echo "$name"
 	done
-	for size in $PEERS_SIZES; do
+	for size in $BENCH_SIZES; do
 		for name in $PEERS_STARTED; do
 			echo "$name@$size"
 		done

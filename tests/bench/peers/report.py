@@ -196,7 +196,7 @@ def main(argv: list[str]) -> int:
         return 2
     folder, out = Path(argv[0]), Path(argv[1])
     if not (folder / "planned").exists():
-        print(f"bench-peers: FAIL: nothing was measured: no {folder}/planned", file=sys.stderr)
+        print(f"bench: FAIL: nothing was measured: no {folder}/planned", file=sys.stderr)
         return 1
     everything, missing = collect(folder)
     runs, wrong, below = judge(everything)
@@ -211,7 +211,7 @@ def main(argv: list[str]) -> int:
         wrong.append(f"plots: {error}")
     (out / "report.json").write_text(as_json(everything, wrong, below, found, reasons), encoding="utf-8")
     for line in wrong:
-        print(f"bench-peers: FAIL: {line}", file=sys.stderr)
+        print(f"bench: FAIL: {line}", file=sys.stderr)
     return int(bool(wrong))
 
 
