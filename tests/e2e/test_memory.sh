@@ -32,10 +32,10 @@ at_rest() {
 used_above() {
 	g memory "rm -f /tmp/buffers; export PVDMA_WORK_MEMORY=/tmp/buffers
 		trace_on; disk_work \$(disk_of $NVME) 16M 64K 1; trace_off
-		sed -nE 's/.* dma_map_(page|phys): $NVME .*dma_addr=([0-9a-f]{9,}) .*/\\2/p' \\
-			/sys/kernel/tracing/trace | sort -u" > "$E2E_RUN/addresses"
+		sed -nE 's/.* dma_map_(page|phys|sg): $NVME .* dma_addrs?=\\{?([0-9a-fx,]+).*/\\2/p' \\
+			/sys/kernel/tracing/trace | tr , '\\n' | sed 's/^0x//' | sort -u" > "$E2E_RUN/addresses"
 	grep -xE '[0-9a-f]{9,}' "$E2E_RUN/addresses" > "$E2E_RUN/above" || true
-	# of 256 pieces of 64 KiB; those that are not contiguous are mapped in another way
+	# of 256 buffers of 64 KiB, which the allocator may have made of one piece or of 16
 	expect "pieces above 4 GiB that the disk did DMA to" "$(wc -l < "$E2E_RUN/above") >= 32"
 	same "the agent's leaves" "$(stat_of a vm.leaves)" "$(g memory 'counter leaves')"
 	echo $((0x$(head -n 1 "$E2E_RUN/above"))) > "$E2E_RUN/high"
