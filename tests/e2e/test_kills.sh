@@ -3,14 +3,15 @@
 #
 # kills: all of crash, more often (E2E_KILLS); then the agent is killed at each of its
 # labelled steps in turn (host/lib/crash.h), under the same work. Steps that work does not
-# pass get drivers that come and go, then a guest that comes and goes.
+# pass get drivers that come and go, a strict one of them, a quota that is lowered below what
+# is in use, an end in the middle of a recovery, and last guests that come and go.
 AGENT=pvdma-agent-killed
 # shellcheck source=tests/e2e/test_crash.sh
 . "$(dirname "$0")/test_crash.sh"
 
-# What only an agent does that starts its VM, or gets and loses a device while it runs.
-# It is killed there by tests/wire/test_crash.py.
-ONLY_AT_START=(device device-forgotten device-noted state state-kept)
+# What only an agent does that starts its VM, gets and loses a device while it runs, or loses
+# guest memory that is mapped. It is killed there by tests/wire/test_crash.py.
+NOT_HERE=(device device-forgotten device-noted piece-unmapped state state-kept)
 
 DIR=$(agent_dir a)
 
@@ -73,13 +74,63 @@ labels_of_drivers() {
 	done
 }
 
+# A module that keeps nothing mapped after its use.
+labels_of_strict() {
+	local label
+
+	for label in $(remaining); do
+		arm "$label"
+		g crash "undrive $NVME; undrive $NIC; wait_for 30 rmmod pvdma; pvdma_load strategy=shared
+			drive $NVME; drive $NIC; work $NVME 4M" 600
+		sort_out "$label" 1
+	done
+	g crash "undrive $NVME; undrive $NIC; wait_for 30 rmmod pvdma"
+	load_pvdma crash 2
+	g crash "drive $NVME; drive $NIC; work $NVME 4M"
+}
+
+# set_quota BYTES [DEADLINE]: the answer may be lost, what was set is not.
+set_quota() {
+	agent_query a quota "$@" || true
+	eventually 60 "an answer after the quota" agent_answers a
+}
+
+# Less than a NIC's rings for a moment, in which nothing is revoked.
+labels_of_quotas() {
+	local label
+
+	for label in $(remaining); do
+		arm "$label"
+		set_quota $((256 << 10)) 600s
+		set_quota $QUOTA
+		sort_out "$label" 1
+	done
+	same "the quota" "$(stat_of a vm.quota)" $QUOTA
+	same "bytes revoked" "$(stat_of a vm.revoked_bytes)" 0
+	g crash "work $NVME 4M; work $NIC 1M" 600
+}
+
+# Killed while it unmaps, and again while it makes up for that.
+recovery_killed() {
+	work_begin crash "$NVME" "$NIC" $SET
+	arm unmap-called
+	echo resume-unmapped > "$DIR/crash.new"
+	mv "$DIR/crash.new" "$DIR/crash"
+	eventually 60 "two ends" agent_was a starts $((armed + 2))
+	echo resume-unmapped >> "$DIR/passed"
+	eventually 60 "an answer" agent_answers a
+	work_end crash
+	same "failures of the disk" "$(g crash "counter failures $NVME")" 0
+}
+
 labels_of_guests() {
 	local label guest=crash i=0
 
 	for label in $(remaining); do
-		guest_stop $guest
-		guest=crash$((++i))
 		arm "$label"
+		guest_stop $guest
+		eventually 60 "an answer after the guest's end" agent_answers a
+		guest=crash$((++i))
 		vm_start $guest a --mem 512M
 		load_pvdma $guest 2
 		moves_data $guest "$NVME" 4M
@@ -90,10 +141,13 @@ labels_of_guests() {
 	moves_data $guest "$NIC" 1M
 	balanced
 	result crash.labels_passed "$(wc -l < "$DIR/passed")"
-	same "labels that were not passed" "$(remaining | xargs)" "${ONLY_AT_START[*]}"
+	same "labels that were not passed" "$(remaining | xargs)" "${NOT_HERE[*]}"
 }
 
 step at-work no_faults "kills at each step" "$(bed_bdf nvme)" labels_at_work
 step balanced-then balanced
 step of-drivers labels_of_drivers
+step of-strict labels_of_strict
+step of-quotas labels_of_quotas
+step of-recovery no_faults "a kill of a recovery" "$(bed_bdf nvme)" recovery_killed
 step of-guests labels_of_guests
