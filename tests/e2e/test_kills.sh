@@ -102,6 +102,8 @@ labels_of_quotas() {
 	for label in $(remaining); do
 		arm "$label"
 		set_quota $((256 << 10)) 600s
+		# the guest is asked once what is idle has gone
+		sleep 2
 		set_quota $QUOTA
 		sort_out "$label" 1
 	done
