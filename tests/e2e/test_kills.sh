@@ -15,10 +15,15 @@ NOT_HERE=(device device-forgotten device-noted piece-unmapped state state-kept)
 
 DIR=$(agent_dir a)
 
-# arm LABEL: the agent is killed, and the next one kills itself at LABEL.
-arm() {
+# next_ends_at LABEL: the next agent kills itself there.
+next_ends_at() {
 	echo "$1" > "$DIR/crash.new"
 	mv "$DIR/crash.new" "$DIR/crash"
+}
+
+# arm LABEL: the agent is killed, and the next one kills itself at LABEL.
+arm() {
+	next_ends_at "$1"
 	armed=$(($(< "$DIR/starts") + 1))
 	kill -9 "$(< "$DIR/agent")"
 	eventually 30 "the next agent" agent_was a starts $armed
@@ -116,8 +121,7 @@ labels_of_quotas() {
 recovery_killed() {
 	work_begin crash "$NVME" "$NIC" $SET
 	arm unmap-called
-	echo resume-unmapped > "$DIR/crash.new"
-	mv "$DIR/crash.new" "$DIR/crash"
+	next_ends_at resume-unmapped
 	eventually 60 "two ends" agent_was a starts $((armed + 2))
 	echo resume-unmapped >> "$DIR/passed"
 	eventually 60 "an answer" agent_answers a
