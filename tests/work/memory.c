@@ -19,6 +19,8 @@
 
 #define PAGE   4096
 #define STREAM 512
+/* how often it says how far it is */
+#define STEP (16 << 20)
 
 static_assert(PAGE % STREAM == 0, "a page is whole streams");
 
@@ -46,9 +48,14 @@ static int page_check(const uint8_t *at, uint64_t page, uint64_t gen)
 	return 0;
 }
 
-/* A round: each page is as it was left, and is written anew. */
+/*
+ * A round: each page is as it was left, and is written anew. Says how many bytes
+ * were right, in all rounds, at each STEP.
+ */
 static int walk(uint8_t *memory, uint64_t pages, uint64_t gen)
 {
+	uint64_t right = gen * pages * PAGE;
+
 	for (uint64_t page = 0; page < pages; page++) {
 		uint8_t *at = memory + page * PAGE;
 
@@ -59,13 +66,17 @@ static int walk(uint8_t *memory, uint64_t pages, uint64_t gen)
 			return -1;
 		}
 		page_fill(at, page, gen + 1);
+		right += PAGE;
+		if (right % STEP == 0)
+			printf("memory_right_bytes=%" PRIu64 "\n", right);
 	}
 	return 0;
 }
 
 /*
- * memory SIZE FILE: rounds until FILE exists, whole ones, at least one. Says
- * memory_rounds=0 once all is written, and counts on from there.
+ * memory SIZE FILE: rounds until FILE exists, whole ones, at least one: all of it
+ * was verified when it ends. Says memory_rounds=0 once all is written, counts on from
+ * there, and says how far it is meanwhile.
  */
 int memory_run(int argc, char **argv)
 {
