@@ -6,7 +6,13 @@
 #define PVDMA_PVDMACTL_DOCTOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+
+#include "lib/parse.h"
+
+/* As many as a VM may have. */
+#define DOCTOR_DEVICES_MAX 64
 
 /* All zero: this host, for people. Strings are the caller's. */
 struct doctor_options {
@@ -20,6 +26,9 @@ struct doctor_options {
 	 */
 	const char *root;
 	bool json;
+	/* These devices instead of all, for one VM; an error if one cannot be. */
+	struct pci_address devices[DOCTOR_DEVICES_MAX];
+	size_t device_count;
 };
 
 /*

@@ -15,7 +15,8 @@
 #include "lib/log.h"
 
 static const char help[] =
-	"pvdmactl doctor [--json] [--qemu PATH] [--connect URI] [DOMAIN]\n"
+	"pvdmactl doctor [--json] [--device ADDRESS]... [--qemu PATH]\n"
+	"                [--connect URI] [DOMAIN]\n"
 	"\n"
 	"Looks whether this host, and a libvirt domain, are ready for pvdma, "
 	"and says what\nto do where they are not. Ends with status 1 if it "
@@ -23,14 +24,36 @@ static const char help[] =
 	"\n"
 	"  --json         for programs: {\"checks\":[{\"name\",\"state\","
 	"\"detail\",\"fix\"}...]}\n"
+	"  --device ADDRESS\n"
+	"                 can this PCI device be assigned? Several: together, "
+	"to one VM\n"
 	"  --qemu PATH    look at this QEMU\n"
 	"  --connect URI  libvirt's, qemu:///system by default\n";
+
+static int add_device(struct doctor_options *options, const char *text)
+{
+	if (options->device_count == DOCTOR_DEVICES_MAX) {
+		log_err("doctor looks at no more than %d devices",
+			DOCTOR_DEVICES_MAX);
+		return -EINVAL;
+	}
+	if (parse_pci_address(text, &options->devices[options->device_count]) <
+	    0) {
+		log_err("--device %s: not a PCI address, such as 0000:01:00.0 "
+			"(lspci -D lists them)",
+			text);
+		return -EINVAL;
+	}
+	options->device_count++;
+	return 0;
+}
 
 int doctor_parse(int argc, char **argv, struct doctor_options *ret)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "device", required_argument, NULL, 'd' },
 		{ "qemu", required_argument, NULL, 'q' },
 		{ "connect", required_argument, NULL, 'c' },
 		{ "root", required_argument, NULL, 'r' },
@@ -47,6 +70,10 @@ int doctor_parse(int argc, char **argv, struct doctor_options *ret)
 			return 1;
 		case 'j':
 			parsed.json = true;
+			break;
+		case 'd':
+			if (add_device(&parsed, optarg) < 0)
+				return -EINVAL;
 			break;
 		case 'q':
 			parsed.qemu = optarg;

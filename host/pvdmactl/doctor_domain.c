@@ -22,8 +22,7 @@
 #define QEMU_NS	 "http://libvirt.org/schemas/domain/qemu/1.0"
 
 /* As many endpoints as an agent has. */
-#define DEVICES_MAX 64
-#define XML_MAX	    (8 << 20)
+#define XML_MAX (8 << 20)
 
 /* The first child element of that name and namespace (NULL: none), from @node. */
 static xmlNode *find(xmlNode *node, const char *name, const char *ns)
@@ -200,7 +199,7 @@ void doctor_domain_memory(struct doctor *d, const char *name)
 
 /* The pvdma:device elements' addresses. How many there are; -EINVAL. */
 static int read_devices(const struct doctor *d,
-			struct pci_address list[static DEVICES_MAX])
+			struct pci_address list[static DOCTOR_DEVICES_MAX])
 {
 	int n = 0;
 
@@ -208,7 +207,7 @@ static int read_devices(const struct doctor *d,
 	     node = find(node->next, "device", PVDMA_NS)) {
 		_cleanup_free_ char *text = attribute(node, "address");
 
-		if (!text || n == DEVICES_MAX ||
+		if (!text || n == DOCTOR_DEVICES_MAX ||
 		    parse_pci_address(text, &list[n]) < 0)
 			return -EINVAL;
 		n++;
@@ -235,7 +234,7 @@ static bool has_argument(const struct doctor *d, const char *a, const char *b)
 static bool find_missing(const struct doctor *d, char *missing, size_t size)
 {
 	_cleanup_free_ char *vm = attribute(vm_element(d), "name");
-	struct pci_address list[DEVICES_MAX];
+	struct pci_address list[DOCTOR_DEVICES_MAX];
 	char path[256], text[PCI_ADDRESS_TEXT_MAX];
 	const char *name = vm ? vm : d->options->domain;
 	int n = read_devices(d, list);
@@ -279,39 +278,9 @@ void doctor_domain_arguments(struct doctor *d, const char *name)
 		      "<qemu:commandline> is without %s", missing);
 }
 
-/* The problems of one device of the domain, a line each, to @f. */
-static bool put_problems(struct doctor *d, FILE *f,
-			 const struct pci_address *list, int n, int i)
-{
-	_cleanup_(problems_done) struct problems problems = { 0 };
-	struct pci_device dev;
-	int r = pci_read(&d->sysfs, &list[i], &dev);
-
-	if (r < 0) {
-		char text[PCI_ADDRESS_TEXT_MAX];
-
-		format_pci_address(&list[i], text);
-		(void)fprintf(f, "%s: %s\n", text,
-			      r == -ENODEV ? "there is no such device" :
-					     strerror(-r));
-		return true;
-	}
-	r = check_device(&d->sysfs, &dev, list, (size_t)n, &problems);
-	for (size_t p = 0; p < problems.count; p++)
-		(void)fprintf(f, "%s; %s\n", problems.list[p].what,
-			      problems.list[p].fix);
-	if (r < 0)
-		(void)fprintf(f, "%s: %s\n", dev.name, strerror(-r));
-	return r < 0 || problems.count > 0;
-}
-
 void doctor_domain_devices(struct doctor *d, const char *name)
 {
-	struct pci_address list[DEVICES_MAX];
-	_cleanup_free_ char *text = NULL;
-	bool bad = false;
-	size_t size;
-	FILE *f;
+	struct pci_address list[DOCTOR_DEVICES_MAX];
 	int n;
 
 	if (skip_without_vm(d, name))
@@ -324,22 +293,5 @@ void doctor_domain_devices(struct doctor *d, const char *name)
 		doctor_fix(d, "pvdmactl attach %s ADDRESS", d->options->domain);
 		return;
 	}
-	f = open_memstream(&text, &size);
-	if (!f) {
-		d->error = -errno;
-		return;
-	}
-	for (int i = 0; i < n; i++)
-		bad = put_problems(d, f, list, n, i) || bad;
-	if (fclose(f) != 0) {
-		d->error = -ENOMEM;
-		return;
-	}
-	if (size > 0)
-		text[size - 1] = '\0';
-	if (bad)
-		doctor_report(d, name, DOCTOR_ERROR, NULL, "%s", text);
-	else
-		doctor_report(d, name, DOCTOR_OK, NULL,
-			      "%d, which can be assigned together", n);
+	doctor_report_devices(d, name, list, (size_t)n);
 }

@@ -66,6 +66,12 @@ void doctor_iommu(struct doctor *d, const char *name);
 void doctor_interrupts(struct doctor *d, const char *name);
 void doctor_groups(struct doctor *d, const char *name);
 void doctor_devices(struct doctor *d, const char *name);
+/*
+ * Reports whether the @n devices of @list can be assigned to one VM; if not, what
+ * stands in the way of each, with what to do about it, a line each.
+ */
+void doctor_report_devices(struct doctor *d, const char *name,
+			   const struct pci_address *list, size_t n);
 
 /* doctor_kernel.c */
 void doctor_vfio(struct doctor *d, const char *name);

@@ -209,13 +209,72 @@ static bool put_device(struct doctor *d, FILE *f, const struct pci_device *dev)
 	return r == 0 && problems.count == 0;
 }
 
+/* The problems of @list[i], a line each, to @f. */
+static bool put_problems(struct doctor *d, FILE *f,
+			 const struct pci_address *list, size_t n, size_t i)
+{
+	_cleanup_(problems_done) struct problems problems = { 0 };
+	struct pci_device dev;
+	int r = pci_read(&d->sysfs, &list[i], &dev);
+
+	if (r < 0) {
+		char text[PCI_ADDRESS_TEXT_MAX];
+
+		format_pci_address(&list[i], text);
+		(void)fprintf(f, "%s: %s\n", text,
+			      r == -ENODEV ? "there is no such device" :
+					     strerror(-r));
+		return true;
+	}
+	r = check_device(&d->sysfs, &dev, list, n, &problems);
+	for (size_t p = 0; p < problems.count; p++)
+		(void)fprintf(f, "%s; %s\n", problems.list[p].what,
+			      problems.list[p].fix);
+	if (r < 0)
+		(void)fprintf(f, "%s: %s\n", dev.name, strerror(-r));
+	return r < 0 || problems.count > 0;
+}
+
+void doctor_report_devices(struct doctor *d, const char *name,
+			   const struct pci_address *list, size_t n)
+{
+	_cleanup_free_ char *text = NULL;
+	bool bad = false;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f) {
+		d->error = -errno;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		bad = put_problems(d, f, list, n, i) || bad;
+	if (fclose(f) != 0) {
+		d->error = -ENOMEM;
+		return;
+	}
+	if (size > 0)
+		text[size - 1] = '\0';
+	if (bad)
+		doctor_report(d, name, DOCTOR_ERROR, NULL, "%s", text);
+	else
+		doctor_report(d, name, DOCTOR_OK, NULL,
+			      "%zu, which can be assigned together", n);
+}
+
 void doctor_devices(struct doctor *d, const char *name)
 {
+	const struct doctor_options *options = d->options;
 	_cleanup_free_ struct pci_device *list = NULL;
 	_cleanup_free_ char *text = NULL;
 	size_t count, size, good = 0, all = 0;
 	FILE *f;
 
+	if (options->device_count > 0) {
+		doctor_report_devices(d, name, options->devices,
+				      options->device_count);
+		return;
+	}
 	if (!list_devices(d, name, &list, &count))
 		return;
 	f = open_memstream(&text, &size);

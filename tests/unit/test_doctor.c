@@ -387,6 +387,31 @@ static void test_domain_devices(void **state)
 		      "error: 0000:01:00.0 is the disk nvme0n1, mounted at /");
 }
 
+static void test_devices_asked_for(void **state)
+{
+	struct doctor_options options = { .device_count = 2 };
+	json_object *object;
+
+	make_healthy(*state);
+	fake_sys_pci(*state, "0000:02:00.0", 0x020000, "e1000e", 13);
+	assert_int_equal(parse_pci_address(NVME, &options.devices[0]), 0);
+	assert_int_equal(parse_pci_address("02:00.0", &options.devices[1]), 0);
+	object = run(*state, options, 0);
+	assert_found(object, "devices",
+		     "ok: 2, which can be assigned together -> ");
+	(void)json_object_put(object);
+	assert_int_equal(parse_pci_address("03:00.0", &options.devices[1]), 0);
+	fake_sys_block(*state, NVME, NULL, "nvme0n1", "259:0\n");
+	fake_sys_file(*state, "2 1 259:0 / / rw - ext4 /dev/root rw\n",
+		      "proc/self/mountinfo");
+	object = run(*state, options, 1);
+	assert_found(object, "devices",
+		     "error: 0000:01:00.0 is the disk nvme0n1, mounted at /");
+	assert_found(object, "devices",
+		     "\n0000:03:00.0: there is no such device -> ");
+	(void)json_object_put(object);
+}
+
 static void test_domain_wrong(void **state)
 {
 	make_healthy(*state);
@@ -458,6 +483,28 @@ static void test_arguments(void **state)
 	assert_int_equal(doctor_parse(3, argv, &options), -EINVAL);
 }
 
+static void test_argument_devices(void **state)
+{
+	char *argv[2 * DOCTOR_DEVICES_MAX + 4] = { (char[]){ "doctor" } };
+	char flag[] = "--device", address[] = NVME, other[] = "nvme0n1";
+	struct doctor_options options;
+
+	(void)state;
+	for (size_t i = 0; i <= DOCTOR_DEVICES_MAX; i++) {
+		argv[1 + 2 * i] = flag;
+		argv[2 + 2 * i] = address;
+	}
+	assert_int_equal(
+		doctor_parse(1 + 2 * DOCTOR_DEVICES_MAX, argv, &options), 0);
+	assert_int_equal(options.device_count, DOCTOR_DEVICES_MAX);
+	assert_int_equal(options.devices[DOCTOR_DEVICES_MAX - 1].bus, 1);
+	assert_int_equal(doctor_parse(3 + 2 * DOCTOR_DEVICES_MAX, argv,
+				      &options),
+			 -EINVAL);
+	argv[2] = other;
+	assert_int_equal(doctor_parse(3, argv, &options), -EINVAL);
+}
+
 #define test(f) \
 	cmocka_unit_test_setup_teardown(f, fake_sys_setup, fake_sys_teardown)
 
@@ -476,10 +523,12 @@ int main(void)
 		test(test_qemu),
 		test(test_domain),
 		test(test_domain_devices),
+		test(test_devices_asked_for),
 		test(test_domain_wrong),
 		test(test_libvirt),
 		test(test_text),
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_argument_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
