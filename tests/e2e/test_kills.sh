@@ -91,7 +91,7 @@ labels_of_strict() {
 	done
 	g crash "undrive $NVME; undrive $NIC; wait_for 30 rmmod pvdma"
 	load_pvdma crash 2
-	g crash "drive $NVME; drive $NIC; work $NVME 4M"
+	g crash "drive $NVME; drive $NIC; work $NVME 4M; work $NIC 1M"
 }
 
 # set_quota BYTES [DEADLINE]: the answer may be lost, what was set is not.
@@ -100,7 +100,7 @@ set_quota() {
 	eventually 60 "an answer after the quota" agent_answers a
 }
 
-# Less than a NIC's rings for a moment, in which nothing is revoked.
+# Less than what the NIC's rings hold, for a moment in which nothing is revoked.
 labels_of_quotas() {
 	local label
 
