@@ -25,7 +25,7 @@ ample=100M
 # most probably mapped already.
 granule=2M
 
-bind_vfio "$WORK_NVME" "$WORK_NIC" || exit
+bind_vfio "${WORK_DEVICES[@]}" || exit
 
 # half NAME NUMBER: one half of the work; its lines go to a file
 half()
@@ -97,7 +97,7 @@ run_direct()
 {
 	progress "(a) plain vfio-pci"
 	watch
-	started vfio-direct vm_start --mode vfio --device "$WORK_NVME" "$WORK_NIC" || return
+	started vfio-direct vm_start --mode vfio --device "${WORK_DEVICES[@]}" || return
 	vm_prepare nvme e1000e ext4 || return
 	half vfio-direct 1 && half vfio-direct 2
 	pins_stop

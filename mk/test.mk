@@ -260,6 +260,6 @@ bench-quota: ## verified work in the bed under quotas down to a tenth (about 5 m
 	$(Q)tests/bench/quota
 
 .PHONY: bench
-bench: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed (two hours)
+bench: ## every other way to give a guest a disk and a NIC beside pvdma, in the bed or, with BENCH_HOST=1, here
 	$(Q)scripts/setup bench
 	$(Q)tests/bench/peers/run

@@ -129,7 +129,7 @@ percent_of_set()
 	echo $((working_set * $1 / 100 / 4096 * 4096))
 }
 
-bind_vfio "$WORK_NVME" "$WORK_NIC"
+bind_vfio "${WORK_DEVICES[@]}"
 memory=$(bytes "$BED_GUEST_MEM")
 # All of the guest, and what the firmware has beside it.
 all=$((memory + (64 << 20)))

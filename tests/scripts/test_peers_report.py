@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ WORKS = {
     "random1": ("random", 2000, "random_reads=1500\nrandom_writes=500\n"),
     "random32": ("random", 2000, "random_reads=1500\nrandom_writes=500\n"),
     "seq": ("disk", 2000, "disk_reads=1500\ndisk_writes=500\n"),
+    "tree": ("tree", 2000, "tree_files=2000\n"),
     "rr": ("net_rr", 2000, "net_rr_exchanges=2000\n"),
     "get": ("net_get", 64, ""),
     "put": ("net_put", 64, ""),
@@ -25,8 +27,10 @@ WORKS = {
 BYTES = 4 * MIB
 NOTHING = 3 * MIB  # pinned before anything ran
 # An idle guest: so much a second, and so much for a command that does nothing
-RATES = {"exits": 50, "forced_exits": 3, "mmio_exits": 4, "io_exits": 0, "halt_exits": 0, "qemu_ticks": 6}
-PRICES = {"exits": 100, "forced_exits": 7, "mmio_exits": 10, "io_exits": 0, "halt_exits": 0, "qemu_ticks": 20}
+RATES = {"exits": 50, "forced_exits": 3, "mmio_exits": 4, "io_exits": 0, "halt_exits": 0, "qemu_ticks": 6,
+         "iotlb_flushes": 8}
+PRICES = {"exits": 100, "forced_exits": 7, "mmio_exits": 10, "io_exits": 0, "halt_exits": 0, "qemu_ticks": 20,
+          "iotlb_flushes": 11}
 BUSY_RATE, BUSY_PRICE = 2, 3  # ticks a second of the guest's CPU
 
 
@@ -45,6 +49,7 @@ class Report(unittest.TestCase):
         self.planned = []
         self.gnuplot('grep -q rates.svg "$1" && cp "$1" "$(dirname "$1")/rates.svg"')
         self.run_of("0.pvdma-set", quota=576)
+        (self.runs / "machine").write_text("2 x CPU; 7 MiB\n", encoding="utf-8")
 
     def gnuplot(self, text):
         path = self.root / "gnuplot"
@@ -106,13 +111,14 @@ class Report(unittest.TestCase):
         for kind, idle in (("price", 0), ("idle", 5)):
             self.write(folder, f"{kind}.work", self.window(folder, kind, idle, {}).format(""))
         for kind, (prefix, ops, more) in WORKS.items():
-            counts = {"exits": ops * exits, "mmio_exits": ops // 2, "qemu_ticks": ops, "requests": ops * requests}
+            counts = {"exits": ops * exits, "mmio_exits": ops // 2, "qemu_ticks": ops, "iotlb_flushes": ops // 4, "requests": ops * requests}
             text = self.window(folder, kind, seconds, counts, ops * busy)
             self.write(folder, f"{kind}.work", text.format(
                 f"{more}{prefix}_bytes={BYTES}\n{prefix}_seconds={seconds}\n{prefix}_verified=true\n"))
             self.pins(folder, kind, pinned, base=NOTHING + 5 * MIB)
-        self.replace(folder, "run", "dma_faults", "maps=map1 map16\ndma_faults")
+        self.replace(folder, "run", "dma_faults", f"maps=map1 map16\nkinds={' '.join(WORKS)}\ndma_faults")
         self.maps(folder, seconds / 10)
+        self.write(folder, "latency.work", "\n".join([stat(500, 9000), "2000 10", "100 90", stat(600, 9500)]))
         self.write(folder, "end.guest", "failures 0\nbounce_pool_bytes 65536\n")
         self.write(folder, "end.agent", json.dumps({"vm": {"mapped_peak": pinned * MIB}}))
 
@@ -160,6 +166,7 @@ class Report(unittest.TestCase):
             self.assertAlmostEqual(figures["mmio_exits"], 0.5, msg=kind)
             self.assertAlmostEqual(figures["guest_cpu_us"], 10000, msg=kind)
             self.assertAlmostEqual(figures["host_cpu_us"], 10000, msg=kind)
+            self.assertAlmostEqual(figures["iotlb_flushes"], 0.25, msg=kind)
             self.assertEqual((figures["requests"], figures["kicks"]), (2, 2))
             self.assertEqual(figures["pinned"], 20 * MIB)
             self.assertAlmostEqual(figures["rate"], WORKS[kind][1] / 160)
@@ -178,6 +185,7 @@ class Report(unittest.TestCase):
         self.assertAlmostEqual(ratios["mmio_exits_per_op_ws"], 0.5)
         self.assertAlmostEqual(ratios["pinned_tcp_rr_of_guest"], 20 / 512)
         self.assertEqual(self.figures["ranges"]["tcp_rr_ws"]["n"], 3)
+        self.assertIn("On 2 x CPU; 7 MiB.\n", text)
         self.assertIn("Working set 20.0 MiB; 3 repetitions", text)
         self.assertTrue((self.root / "rates.svg").exists())
 
@@ -254,6 +262,21 @@ class Report(unittest.TestCase):
         self.replace("1.vfio", "run", "maps=", "nothing=")
         self.assert_fails("1.vfio: not measured: KeyError 'maps'")
 
+    def test_latencies(self):
+        """Of all repetitions together; what was not measured is missed."""
+        self.three()
+        self.write("3.vfio", "latency.work", "100 60\n256000 40\n")
+        text = self.good()
+        self.assertIn("| vfio-pci | 0.1 | 256.0 | 256.0 | 256.0 | 256.0 |", text)
+        self.assertIn("| pvdma, the working set | 0.1 | 0.1 | 2.0 | 2.0 | 2.0 |", text)
+        plot = (self.root / "plots.gp").read_text(encoding="utf-8")
+        self.assertIn("latency.svg", plot)
+        self.assertIn("0.1 0.8\n2 0.866667\n256 1\n", plot)
+        self.write("3.vfio", "latency.work", "100 60\nerror=latency ended with status 1\n")
+        self.assert_fails("3.vfio: not measured: ValueError map_latency: latency ended with status 1")
+        self.write("2.vfio", "latency.work", "\n")
+        self.assert_fails("2.vfio: not measured: ValueError map_latency says nothing")
+
     def test_start(self):
         self.three()
         for size, seconds in (("1G", 10), ("4G", 15)):
@@ -261,6 +284,16 @@ class Report(unittest.TestCase):
         text = self.good()
         self.assertAlmostEqual(self.figures["ratios"]["start_4g_over_1g"], 1.5)
         self.assertIn("| 1G, s | 4G, s |", text)
+
+    def test_start_in_parts(self):
+        """What zeroing and pinning take: differences of neighbours."""
+        self.three()
+        for rep in (1, 2):
+            for name, seconds in (("none", 10), ("none-touched", 13), ("vfio", 20 + 4 * rep)):
+                self.run_of(f"{rep}.{name}@1G", seconds=seconds)
+        text = self.good()
+        self.assertIn("| vfio-pci: zeroing | 3.0 (3.0-3.0) | - |", text)
+        self.assertIn("| vfio-pci: pinning | 13.0 (11.0-15.0) | - |", text)
 
     def test_not_measured(self):
         """What is not there is null, with its reason."""
@@ -270,6 +303,18 @@ class Report(unittest.TestCase):
         self.assertIn("pvdma-100@4G", self.figures["reasons"]["start_4g_over_1g"])
         self.assertIsNone(self.figures["ratios"]["quarter_ws"])
         self.assertIn("`quarter_ws` | a quarter: all work, of vfio's rate | not measured", text)
+
+    def test_no_nic(self):
+        """What a machine has no device for is not done, and no figure of it is there."""
+        self.three()
+        for folder in self.planned[1:]:
+            self.replace(folder, "run", "kinds=random1 random32 seq tree rr get put", "kinds=random1 random32 seq")
+        self.good()
+        self.assertEqual(set(self.kinds("1.vfio")), {"random1", "random32", "seq"})
+        self.assertAlmostEqual(self.figures["ratios"]["half_ws"], 0.25)
+        for key in ("tcp_rr_ws", "tcp_stream_ws", "pinned_tcp_rr_of_guest"):
+            self.assertIsNone(self.figures["ratios"][key], key)
+        self.assertIn("no work of the kind TCP request", self.figures["reasons"]["tcp_rr_ws"])
 
     def test_nothing_above_idling(self):
         self.three()
@@ -309,6 +354,18 @@ class Report(unittest.TestCase):
         self.three()
         self.replace("1.vfio", "rr.after", "mmio_exits", "mmio")
         self.assert_fails("1.vfio: not measured: KeyError 'mmio_exits'")
+
+    def test_no_count_of_flushes(self):
+        """A machine that does not count them has no figure of them, and all others."""
+        self.three()
+        for path in self.runs.glob("*/*.before"), self.runs.glob("*/*.after"):
+            for file in path:
+                if not file.name.endswith((".agent.before", ".agent.after")):
+                    file.write_text(re.sub("iotlb_flushes=.*", "iotlb_flushes=", file.read_text(encoding="utf-8")),
+                                    encoding="utf-8")
+        self.good()
+        self.assertNotIn("iotlb_flushes", self.kinds("1.vfio")["rr"])
+        self.assertAlmostEqual(self.kinds("1.vfio")["rr"]["exits"], 3)
 
     def test_missing_cpu_time(self):
         self.three()
@@ -359,12 +416,12 @@ class Report(unittest.TestCase):
 
     def test_each_title(self):
         """The names of peers are the same everywhere."""
-        names = subprocess.run(["bash", "-c", '. "$0"; echo $PEERS', TOP / "tests/bench/peers/peers.sh"],
+        names = subprocess.run(["bash", "-c", '. "$0"; echo $PEERS $PEERS_STARTED', TOP / "tests/bench/peers/peers.sh"],
                                capture_output=True, text=True, check=True).stdout.split()
         sys.path.insert(0, str(SCRIPT.parent))
         self.addCleanup(sys.path.remove, str(SCRIPT.parent))
         import report
-        self.assertEqual(list(report.TITLES), names)
+        self.assertEqual(list(report.TITLES), list(dict.fromkeys(names)))
 
 
 if __name__ == "__main__":

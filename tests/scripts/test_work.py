@@ -22,6 +22,47 @@ def figures(text):
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
+class Tree(unittest.TestCase):
+    """Files that come and go."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
+
+    def test_tree(self):
+        result = run("tree", self.dir, 20, "5000", 3)
+        self.assertEqual(result.returncode, 0, result)
+        found = figures(result.stdout)
+        self.assertEqual((found["tree_files"], found["tree_bytes"]), ("60", str(2 * 60 * 5000)))
+        self.assertEqual(found["tree_verified"], "true")
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+    def test_wrong_data(self):
+        """A byte that changes between writing and reading is seen."""
+        writing = subprocess.Popen([WORK, "tree", self.dir, "500", "4K", "1000"],
+                                   stdout=subprocess.PIPE, text=True)
+        self.addCleanup(writing.kill)
+        first = self.dir / "tree/new0"
+        while writing.poll() is None:
+            try:
+                with first.open("r+b") as file:
+                    file.seek(100)
+                    file.write(b"x")
+            except FileNotFoundError:
+                pass
+        text = writing.communicate()[0]
+        self.assertEqual(writing.returncode, 1)
+        self.assertRegex(text, "error=file 0 is wrong at 96 in round")
+        self.assertEqual(figures(text)["tree_verified"], "false")
+
+    def test_in_the_way(self):
+        (self.dir / "tree").mkdir()
+        result = run("tree", self.dir, 2, "4K", 1)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("tree: File exists", result.stderr)
+
+
 class Serving(unittest.TestCase):
     """Each connection is served by "serve -", through a relay that may meddle with the answers."""
 

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # l1.sh: a guest with a disk and a NIC behind an agent, and the sampler of
-# pins, in the bed's emulated host: what the demo and the benchmark of quotas share.
-# For scripts that have sourced $BED_LIB; devices are the bed's nvme and e1000e,
-# the disk holds tests/work/disk-image, and a service "work" is there.
+# pins: what the demo and the benchmarks share. For scripts that have sourced $BED_LIB; devices
+# are the first disk (of a PCI class that is one) and the first NIC that the bed has, of which
+# one may be missing. The disk holds tests/work/disk-image, and a service "work" is there.
 #
 #   agent_*, ask, stat    the agent
 #   vm_*                  the guest, which is called "vm"
@@ -15,7 +15,12 @@
 # whoever does them, and would count.
 WORK_RUN=/run/work
 WORK_BIN=$WORK_RUN/bin
-WORK_NVME=$(bed_bdf nvme) WORK_NIC=$(bed_bdf e1000e)
+WORK_DISK=$(bed_class 01) || WORK_DISK=''
+WORK_NIC=$(bed_class 02) || WORK_NIC=''
+# Those that there are, in the order of the guest's, with the agent's sockets for them.
+WORK_DEVICES=(${WORK_DISK:+"$WORK_DISK"} ${WORK_NIC:+"$WORK_NIC"})
+WORK_SOCKS=(${WORK_DISK:+"$WORK_RUN/disk.sock"} ${WORK_NIC:+"$WORK_RUN/nic.sock"})
+WORK_GUEST_DISK=$(guest_bdf 0) WORK_GUEST_NIC=$(guest_bdf $((${#WORK_DEVICES[@]} - 1)))
 mkdir -p "$WORK_BIN"
 cp "$BED_TOP"/build/bin/pvdma-{agent,work} "$WORK_BIN/"
 
@@ -23,22 +28,25 @@ bytes() { numfmt --from=iec "$1"; }
 
 # --- the agent --------------------------------------------------------------------
 
-# agent_start QUOTA [OPTION...]: an agent for both devices, until it serves.
+# agent_start QUOTA [OPTION...]: an agent for all devices, until it serves.
 agent_start()
 {
-	local quota=$1
+	local quota=$1 i socket
+	local -a devices=()
 
 	shift
-	"$WORK_BIN/pvdma-agent" --name work --quota "$quota" --iommu type1 \
-		--device "$WORK_NVME,socket=$WORK_RUN/nvme.sock" \
-		--device "$WORK_NIC,socket=$WORK_RUN/nic.sock" \
+	for i in "${!WORK_DEVICES[@]}"; do
+		devices+=(--device "${WORK_DEVICES[i]},socket=${WORK_SOCKS[i]}")
+	done
+	"$WORK_BIN/pvdma-agent" --name work --quota "$quota" --iommu type1 "${devices[@]}" \
 		--vhost-socket "$WORK_RUN/vhost.sock" --control "$WORK_RUN/control" "$@" \
 		2>> "$WORK_RUN/agent.log" &
 	agent=$!
-	until [[ -S $WORK_RUN/control && -S $WORK_RUN/nvme.sock && -S $WORK_RUN/nic.sock &&
-		-S $WORK_RUN/vhost.sock ]]; do
-		kill -0 $agent || return
-		bed_pause
+	for socket in "$WORK_RUN"/{control,vhost.sock} "${WORK_SOCKS[@]}"; do
+		until [[ -S $socket ]]; do
+			kill -0 $agent || return
+			bed_pause
+		done
 	done
 }
 
@@ -62,8 +70,19 @@ vm_start()
 # vm_start_pvdma [OPTION...]: with all that the agent serves
 vm_start_pvdma()
 {
-	vm_start --mode vfio-user --sock "$WORK_RUN/nvme.sock" "$WORK_RUN/nic.sock" \
+	vm_start --mode vfio-user --sock "${WORK_SOCKS[@]}" \
 		--vhost-sock "$WORK_RUN/vhost.sock" "$@"
+}
+
+# vm_modules: of the drivers that a guest has for the devices
+vm_modules()
+{
+	local bdf
+
+	for bdf in "${WORK_DEVICES[@]}"; do
+		bed_driver "$bdf"
+	done
+	[[ -z $WORK_DISK ]] || echo ext4
 }
 
 # vm_prepare MODULE...: modules loaded, disk on /mnt, network up. Socket buffers are
@@ -77,7 +96,9 @@ vm_prepare()
 		guest_sh vm "load $module" 60 || return
 	done
 	guest_sh vm "echo 4096 65536 131072 | tee /proc/sys/net/ipv4/tcp_[rw]mem > /dev/null" || return
-	guest_sh vm "mount -t ext4 -o noatime \$(disk_of $(guest_bdf 0)) /mnt && net_up \$(net_of $(guest_bdf 1))" 120
+	[[ -z $WORK_DISK ]] ||
+		guest_sh vm "mount -t ext4 -o noatime \$(disk_of $WORK_GUEST_DISK) /mnt" 60 || return
+	[[ -z $WORK_NIC ]] || guest_sh vm "net_up \$(net_of $WORK_GUEST_NIC)" 60
 }
 
 # --- what is pinned ---------------------------------------------------------------

@@ -81,6 +81,7 @@ static const struct verb {
 	{ "disk", 5, disk_run, "disk DIR FILES FILE-SIZE CHUNK ROUNDS" },
 	{ "files", 5, disk_files, "files DIR FILES FILE-SIZE CHUNK ROUNDS" },
 	{ "random", 4, random_run, "random DIR FILES FILE-SIZE DEPTH" },
+	{ "tree", 4, tree_run, "tree DIR FILES FILE-SIZE ROUNDS" },
 	{ "serve", 1, net_serve, "serve PORT|-" },
 	{ "get", 3, net_get, "get HOST PORT BYTES" },
 	{ "put", 3, net_put, "put HOST PORT BYTES" },

@@ -24,6 +24,7 @@ int disk_fill(int argc, char **argv);
 int disk_run(int argc, char **argv);
 int disk_files(int argc, char **argv);
 int random_run(int argc, char **argv);
+int tree_run(int argc, char **argv);
 int net_get(int argc, char **argv);
 int net_put(int argc, char **argv);
 int net_rr(int argc, char **argv);

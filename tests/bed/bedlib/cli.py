@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bedlib import cache, debian, images, kernels, l0, module, roots, slots
+from bedlib import cache, debian, host, images, kernels, l0, module, roots, run, slots
 from bedlib.config import (CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
                            require_packages)
 
@@ -52,8 +52,9 @@ def cmd_build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_options(options: argparse.Namespace) -> l0.Options:
-    pairs = {}
+def _common_options(options: argparse.Namespace) -> dict[str, object]:
+    """Of any run, by their names in run.Options."""
+    pairs: dict[str, dict[str, str]] = {}
     for kind in ("env", "service"):
         pairs[kind] = {}
         for text in getattr(options, kind):
@@ -65,45 +66,61 @@ def _run_options(options: argparse.Namespace) -> l0.Options:
     artifacts = Path(options.artifacts or TOP / "build/bed" / name).absolute()
     if "," in str(artifacts) or "," in str(TOP):
         raise BedError("QEMU takes no path with a comma: " + str(artifacts))
+    return {"guest_kernels": options.guest_kernel, "device": options.device, "guest_mem": options.guest_mem,
+            "timeout": options.timeout, "artifacts": artifacts, "env": pairs["env"], "service": pairs["service"]}
+
+
+def _run_options(options: argparse.Namespace) -> l0.Options:
     return l0.Options(
-        l1_kernel=options.l1_kernel, guest_kernels=options.guest_kernel,
-        l1_init="systemd" if options.l1_root == "operator" else options.l1_init,
-        l1_root=options.l1_root, device=options.device, guest_mem=options.guest_mem, cpus=options.cpus,
-        l1_mem=options.l1_mem, timeout=options.timeout, artifacts=artifacts,
-        env=pairs["env"], qemu_arg=[word for text in options.qemu_arg for word in text.split()],
-        service=pairs["service"], script=None)
+        l1_kernel=options.l1_kernel, l1_init="systemd" if options.l1_root == "operator" else options.l1_init,
+        l1_root=options.l1_root, cpus=options.cpus, l1_mem=options.l1_mem,
+        qemu_arg=[word for text in options.qemu_arg for word in text.split()],
+        **_common_options(options))  # type: ignore[arg-type]
 
 
-def _prepare_run(options: argparse.Namespace, run: l0.Options) -> None:
+def _prepare_run(options: argparse.Namespace, chosen: l0.Options) -> None:
     _prepare([options.l1_kernel], options.guest_kernel, [options.l1_root])
     if options.guest_deb:
-        run.system = debian.system(options.guest_kernel[0], options.guest_deb, options.guest_file)
+        chosen.system = debian.system(options.guest_kernel[0], options.guest_deb, options.guest_file)
 
 
 def cmd_run(options: argparse.Namespace) -> int:
     """Boot L1 and run a script in it."""
     require_packages()
-    if not options.script.is_file():
-        raise BedError(f"no such script: {options.script}")
-    run = _run_options(options)
-    run.script = options.script
-    run.args = options.args
-    _prepare_run(options, run)
+    _require_script(options)
+    chosen = _run_options(options)
+    chosen.script, chosen.args = options.script, options.args
+    _prepare_run(options, chosen)
     cache.prune()
     with slots.slot():
-        return l0.Run(run).run()
+        return l0.Run(chosen).run()
+
+
+def _require_script(options: argparse.Namespace) -> None:
+    if not options.script.is_file():
+        raise BedError(f"no such script: {options.script}")
+
+
+def cmd_host(options: argparse.Namespace) -> int:
+    """Run a script on this machine, with devices of its own."""
+    require_packages()
+    _require_script(options)
+    _prepare([], options.guest_kernel, [])
+    chosen = run.Options(script=options.script, args=options.args,
+                         **_common_options(options))  # type: ignore[arg-type]
+    return host.Run(chosen).run()
 
 
 def cmd_shell(options: argparse.Namespace) -> int:
     """Give a person a prompt in L1 or in a guest."""
     require_packages()
-    run = _run_options(options)
-    run.shell = options.place
-    _prepare_run(options, run)
+    chosen = _run_options(options)
+    chosen.shell = options.place
+    _prepare_run(options, chosen)
     print(f"bed: the console is L1's ({options.place}); Ctrl-a x ends it, Ctrl-a h helps",
           file=sys.stderr)
     with slots.slot():
-        return l0.Run(run).run()
+        return l0.Run(chosen).run()
 
 
 def cmd_module(options: argparse.Namespace) -> int:
@@ -147,11 +164,25 @@ def cmd_clean(_: argparse.Namespace) -> int:
     return 0
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_script_options(parser: argparse.ArgumentParser) -> None:
+    """Of all that runs a script."""
     add = parser.add_argument
-    add("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
     add("--guest-kernel", choices=list(KERNELS), action="append",
         help="kernels that guests may use; the first is the default (repeatable)")
+    add("--guest-mem", default="1G", metavar="SIZE", help="default memory of guests")
+    add("--timeout", type=int, default=600, metavar="SECONDS")
+    add("--artifacts", metavar="DIR", help="default: build/bed/TIME-PID of the checkout")
+    add("--env", action="append", default=[], metavar="K=V", help="for the script (repeatable)")
+    add("--service", action="append", default=[], metavar="NAME=CMD",
+        help="a command to run here beside L1; {port} in it becomes a free port of the "
+             "loopback, which scripts find in BED_PORT_NAME (repeatable)")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Of what runs in L1."""
+    _add_script_options(parser)
+    add = parser.add_argument
+    add("--l1-kernel", choices=L1_KERNELS, default=DEFAULT_KERNEL)
     add("--guest-deb", action="append", default=[], metavar="FILE", type=Path,
         help="a Debian system for a guest, with the first of --guest-kernel, in which apt "
              "installed this package: on the disk of --device nvme,drive=system (repeatable)")
@@ -162,17 +193,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="operator: with dpkg, apt, polkit, AppArmor and libvirt; implies --l1-init systemd")
     add("--device", action="append", default=[], metavar="STRING",
         help="a QEMU PCI device for guests, instead of the default set (repeatable)")
-    add("--guest-mem", default="1G", metavar="SIZE", help="default memory of guests")
     add("--cpus", type=int, default=2, metavar="N", help="CPUs of L1 for programs and guests")
     add("--l1-mem", default="6G", metavar="SIZE")
-    add("--timeout", type=int, default=600, metavar="SECONDS")
-    add("--artifacts", metavar="DIR", help="default: build/bed/TIME-PID of the checkout")
-    add("--env", action="append", default=[], metavar="K=V", help="for the script (repeatable)")
     add("--qemu-arg", action="append", default=[], metavar="'ARGS'",
         help="more arguments for L0's QEMU, split at blanks (repeatable)")
-    add("--service", action="append", default=[], metavar="NAME=CMD",
-        help="a command to run here beside L1; {port} in it becomes a free port of the "
-             "loopback, which scripts find in BED_PORT_NAME (repeatable)")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -193,6 +217,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("script", type=Path)
     run.add_argument("args", nargs=argparse.REMAINDER)
     run.set_defaults(function=cmd_run)
+
+    here = verbs.add_parser("host", help="run SCRIPT on this machine, with devices of its own, as root")
+    _add_script_options(here)
+    here.add_argument("--device", action="append", required=True, metavar="BDF",
+                      help="a PCI device that nobody uses (repeatable)")
+    here.add_argument("script", type=Path)
+    here.add_argument("args", nargs=argparse.REMAINDER)
+    here.set_defaults(function=cmd_host)
 
     shell = verbs.add_parser("shell", help="a prompt in L1, or in a guest")
     _add_run_options(shell)
@@ -230,7 +262,7 @@ def _interrupted(number: int, _: object) -> None:
 def main(argv: list[str]) -> int:
     """The driver; its exit status."""
     options = _parser().parse_args(argv)
-    if options.verb in ("run", "shell", "build"):
+    if options.verb in ("run", "host", "shell", "build"):
         options.guest_kernel = options.guest_kernel or [DEFAULT_KERNEL]
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGHUP, _interrupted)

@@ -3,6 +3,8 @@
 #
 # counters.sh: figures that do not come from the software under test.
 
+BED_TRACING=/sys/kernel/tracing
+
 # pinned_pages: pages pinned now, by the kernel's own count. Each CPU counts for itself first.
 pinned_pages() {
 	cat /proc/sys/vm/stat_refresh > /dev/null
@@ -32,11 +34,14 @@ kvm_exits() {
 # vtd_faults [BDF]: DMA remapping faults that the emulated VT-d raised since
 # L1 started, all or those of one requester. This is QEMU's own trace: dmesg
 # is rate-limited. Who reads a file of /bed/out pins its buffer meanwhile, which
-# tests of what is pinned would see; this cat has none (sendfile(2)).
+# tests of what is pinned would see; this cat has none (sendfile(2)). On the machine itself
+# there is nothing but dmesg: none is none there, and more are at least so many.
 vtd_faults() {
-	local file=/bed/out/l0/vtd_dmar_fault.log bus dev fn sid
+	local file=/bed/out/l0/vtd_dmar_fault.log bdf=${1:-} bus dev fn sid
 
-	if (($# == 0)); then
+	if [[ -n ${BED_HOST:-} ]]; then
+		bed_kernel_log | grep -E 'DMAR: \[.* fault|IO_PAGE_FAULT' | grep -cF -- "${bdf#0000:}"
+	elif (($# == 0)); then
 		busybox cat "$file" | grep -c '^vtd_dmar_fault'
 	else
 		IFS=:. read -r _ bus dev fn <<< "$1"
@@ -44,4 +49,29 @@ vtd_faults() {
 		busybox cat "$file" | grep -cE "^vtd_dmar_fault .*sid 0x0*${sid#0x}\b"
 	fi
 	return 0
+}
+
+# iotlb_watch: from here on, the kernel counts what it tells VT-d's units. iotlb_flushes: how many
+# of these flushed an IOTLB, since then (VT-d 6.5.2: descriptors of type 2); nothing where there
+# is no VT-d, or no such tracepoint. iotlb_unwatch: no more.
+iotlb_watch() {
+	mountpoint -q $BED_TRACING || mount -t tracefs tracefs $BED_TRACING
+	_iotlb_trigger 'hist:keys=qw0:size=4096'
+}
+
+iotlb_unwatch() {
+	_iotlb_trigger '!hist:keys=qw0:size=4096'
+}
+
+_iotlb_trigger() {
+	local event=$BED_TRACING/events/intel_iommu/qi_submit
+
+	[[ ! -e $event/hist ]] || echo "$1" > "$event/trigger"
+}
+
+iotlb_flushes() {
+	local file=$BED_TRACING/events/intel_iommu/qi_submit/hist
+
+	[[ -e $file ]] || return 0
+	awk '$2 == "qw0:" && $3 % 16 == 2 { n += $NF } END { printf "%d\n", n }' "$file"
 }

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # devices.sh: the devices that guests may get. /bed/out/run/devices names each
-# one's slot; an express device is the child of the root port there.
+# one's slot; an express device is the child of the root port there. On the machine itself it
+# names the device.
 
 # bed_devices: index, role, driver name in QEMU, BDF, network peer (- for none).
 bed_devices() {
@@ -13,6 +14,7 @@ bed_devices() {
 		bdf=-
 		case $place in
 		direct) bdf=${dir##*/} ;;
+		here) bdf=$slot ;;
 		port)
 			for dir in "$dir"/0000:*:00.0; do
 				[[ ! -e $dir/vendor ]] || bdf=${dir##*/}
@@ -33,6 +35,21 @@ bed_bdf() {
 # bed_bdfs: the BDFs of all devices that have drivers (edu has none).
 bed_bdfs() {
 	bed_devices | awk '$3 != "edu" && $4 != "-" { print $4 }'
+}
+
+# bed_class CLASS: the BDF of the first device of a PCI class (01: disks, 02: NICs).
+bed_class() {
+	local bdf
+
+	for bdf in $(bed_devices | awk '$4 != "-" { print $4 }'); do
+		[[ $(< "/sys/bus/pci/devices/$bdf/class") != "0x$1"* ]] || { echo "$bdf"; return; }
+	done
+	return 1
+}
+
+# bed_driver BDF: the Linux driver that a guest has for a device, by the name in the table.
+bed_driver() {
+	bed_devices | awk -v bdf="$1" '$4 == bdf { print $3; exit }'
 }
 
 # bed_peer ROLE|INDEX: the address at which a NIC's guest reaches the service.

@@ -106,6 +106,7 @@ _guest_initrd() {
 #       server; but QEMU maps a memfd where huge pages do not fit, and its
 #       e1000e and igb then lose frames: they drop one, and each time that it is
 #       sent again, if a fragment is not contiguous behind the IOMMU
+#   --mem-prealloc               QEMU touches all of it first
 #   --mem SIZE --cpus N --kernel V --append 'WORDS' --qemu-arg 'WORDS'
 #                                (SIZE: 512M, 2G, or bytes)
 #   --system                     boot the Debian system of "bed run --guest-deb" (system_put)
@@ -123,7 +124,7 @@ guest_start() {
 	# read and set by the functions that it calls
 	local name=$1 mode=none mem=${BED_GUEST_MEM:-1G} cpus=1 backend='' script='' wait=1
 	local version=${BED_GUEST_KERNEL:-6.12} append='' vhost='' queues=2 seconds=$BED_BOOT_SECONDS
-	local firmware=0
+	local firmware=0 prealloc=''
 	local -a bdfs=() socks=() files=() extra=() pairs=()
 	local dir=$BED_RUN/guests/$name
 
@@ -195,8 +196,9 @@ _guest_options() {
 			unset -n list
 			continue
 			;;
-		--no-wait | --firmware | --system)
+		--no-wait | --firmware | --system | --mem-prealloc)
 			[[ $1 != --no-wait ]] || wait=0
+			[[ $1 != --mem-prealloc ]] || prealloc=,prealloc=on
 			[[ $1 != --system ]] || {
 				version=system
 				append+=' root=LABEL=system rw systemd.show_status=0'
@@ -239,7 +241,8 @@ _guest_options() {
 _guest_env() {
 	local pair
 
-	env | grep '^BED_PORT_' | while read -r pair; do
+	# there may be none
+	env | sed -n '/^BED_PORT_/p' | while read -r pair; do
 		printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"
 	done
 	for pair in "$@"; do
@@ -269,7 +272,7 @@ _guest_command() {
 	esac
 	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none \
 		-accel kvm -cpu host -smp "$cpus" -machine q35,memory-backend=mem,sata=off,smbus=off,hpet=off,i8042=off,vmport=off \
-		-object "$object" -m "$mem" \
+		-object "$object$prealloc" -m "$mem" \
 		-chardev "socket,id=serial,path=$dir/serial.sock,server=on,wait=off,logfile=$dir/serial.log" \
 		-serial chardev:serial -qmp "unix:$dir/qmp.sock,server=on,wait=off" \
 		-chardev "file,id=ctl,path=$dir/ctl.out,input-path=$dir/ctl.in" \
@@ -304,7 +307,7 @@ _guest_command() {
 _guest_launch() {
 	local dir=$1 argv
 
-	modprobe kvm_amd || return
+	[[ -c /dev/kvm ]] || modprobe kvm_amd || return
 	mapfile -t argv < "$dir/command"
 	mkfifo "$dir/ctl.in"
 	: > "$dir/ctl.out"

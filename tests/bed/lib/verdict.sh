@@ -28,8 +28,8 @@ bed_event() {
 	[[ -e $BED_RUN/events ]] || ln -sfn "$(bed_port bed.events)" "$BED_RUN/events"
 	(
 		flock 9
-		# a port can be opened once at a time
-		printf '%s\n' "$line" > "$BED_RUN/events"
+		# a port can be opened once at a time; on the machine itself it is a file
+		printf '%s\n' "$line" >> "$BED_RUN/events"
 	) 9> "$BED_RUN/events.lock"
 }
 
@@ -111,6 +111,30 @@ bed_scan() {
 	[[ -z $found ]] || { printf '%s\n' "$found"; return 1; }
 }
 
+# bed_mark: what the kernel said before is not this run's.
+bed_mark() {
+	echo "bed: a run begins: $(< /proc/sys/kernel/random/uuid)" | tee "$BED_RUN/mark" > /dev/kmsg
+}
+
+# bed_kernel_log: what the kernel said since the mark, if there is one.
+bed_kernel_log() {
+	dmesg | if [[ -e $BED_RUN/mark ]]; then
+		awk -v mark="$(< "$BED_RUN/mark")" '
+			index($0, mark) { text = ""; next }
+			{ text = text $0 "\n" }
+			END { printf "%s", text }'
+	else
+		cat
+	fi
+}
+
+# bed_injected NAME: a figure of l1/inject's, which is in no other kernel than L1's.
+bed_injected() {
+	local file=/sys/module/bed_inject/parameters/$1
+
+	if [[ -e $file ]]; then cat "$file"; else echo 0; fi
+}
+
 # bed_finish: the end of a run: stop guests, keep logs, judge L1's kernel.
 # Returns 1 if any verdict of the run was a failure.
 bed_finish() {
@@ -119,11 +143,11 @@ bed_finish() {
 	for name in $(guest_names); do
 		guest_stop "$name"
 	done
-	strays=$(cat /sys/module/bed_inject/parameters/strays)
+	strays=$(bed_injected strays)
 	if ((strays)); then
 		verdict fail l1-first-cpu "guests ran on it, $strays times"
 	fi
-	dmesg > "$log"
+	bed_kernel_log > "$log"
 	if ! found=$(bed_scan l1 "$log"); then
 		verdict fail l1-kernel-log "$(head -n 1 <<< "$found")"
 	fi

@@ -34,6 +34,7 @@ KINDS = {
     "random1": Kind("random 4 KiB, depth 1", "random", "I/O"),
     "random32": Kind("random 4 KiB, depth 32", "random", "I/O"),
     "seq": Kind("sequential, 64 KiB", "disk", "I/O"),
+    "tree": Kind("files that come and go", "tree", "file"),
     "rr": Kind("TCP request and response", "net_rr", "exchange"),
     "get": Kind("TCP received", "net_get", "64 KiB"),
     "put": Kind("TCP sent", "net_put", "64 KiB"),
@@ -42,6 +43,8 @@ KINDS = {
 # What map_benchmark maps and unmaps, over and over, by the name of the work
 MAPS = {"map1": "4 KiB", "map16": "64 KiB"}
 LATENCY = re.compile(r"^average (map|unmap) latency\(us\):([\d.]+) standard deviation:([\d.]+)$", re.MULTILINE)
+# A line of map_latency's histogram
+LATENCIES = re.compile(r"^(\d+) (\d+)$", re.MULTILINE)
 NS = 1000
 
 
@@ -94,7 +97,8 @@ def window(folder: Path, kind: str) -> Window:
     """The counters around a kind of work: the host's, and the guest's own CPU time."""
     before, after = (pairs(read(folder / f"{kind}.{when}")) for when in ("before", "after"))
     seconds = float(after["time"]) - float(before["time"])
-    counts = {name: float(after[name]) - float(before[name]) for name in before if name != "time"}
+    counts = {name: float(after[name]) - float(before[name]) for name in before
+              if name != "time" and before[name]}  # what this machine does not count is empty
     counts["exits"] -= counts["forced_exits"]
     counts["host_ticks"] = counts["qemu_ticks"] + counts.get("agent_ticks", 0)
     times = {name: seconds for name in counts}
@@ -121,6 +125,8 @@ def operations(kind: str, work: dict[str, str]) -> int:
         return int(work[f"{prefix}_exchanges"])
     if kind in ("get", "put"):
         return int(work[f"{prefix}_bytes"]) // STREAM_OP
+    if kind == "tree":
+        return int(work[f"{prefix}_files"])
     return int(work[f"{prefix}_reads"]) + int(work[f"{prefix}_writes"])
 
 
@@ -160,6 +166,7 @@ def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figu
         "guest_cpu_us": per_op("guest_ticks", TICK_US),
         "host_cpu_us": per_op("host_ticks", TICK_US),
         "pinned": pinned(pairs(read(folder / f"{kind}.pins")), nothing),
+        **({"iotlb_flushes": per_op("iotlb_flushes")} if "iotlb_flushes" in around.counts else {}),
         **{name: count / ops for name, count in agent_counts(folder, kind).items()},
     }
 
@@ -187,6 +194,17 @@ def read_map(folder: Path, kind: str, counted: bool) -> Figures:
     return figures
 
 
+def read_latencies(folder: Path) -> list[tuple[int, int]]:
+    """map_latency's histogram: nanoseconds at least, and how many mappings; ascending."""
+    text = read(folder / "latency.work")
+    if errors_of(text):
+        raise ValueError(f"map_latency: {errors_of(text)[0]}")
+    found = [(int(ns), int(count)) for ns, count in LATENCIES.findall(text)]
+    if not found:
+        raise ValueError("map_latency says nothing")
+    return sorted(found)
+
+
 def read_run(folder: Path) -> Figures:
     """The figures of a run. KeyError, ValueError, OSError: one is missing."""
     if not (folder / "complete").exists():
@@ -205,12 +223,16 @@ def read_run(folder: Path) -> Figures:
         "quota": int(facts["quota"]) if "quota" in facts else None,
         "kinds": {},
         "maps": {},
+        "latencies": [],
     }
     if run["size"]:
         return run
     baseline = Baseline(window(folder, PRICE), window(folder, IDLE))
-    run["kinds"] = {kind: read_kind(folder, kind, baseline, nothing) for kind in KINDS}
+    done = facts["kinds"].split()
+    run["kinds"] = {kind: read_kind(folder, kind, baseline, nothing) for kind in KINDS if kind in done}
     run["maps"] = {kind: read_map(folder, kind, run["quota"] is not None) for kind in facts["maps"].split()}
+    if run["maps"]:
+        run["latencies"] = read_latencies(folder)
     run["dma_faults"] = int(facts["dma_faults"])
     if run["quota"] is not None:
         guest = pairs(read(folder / "end.guest"), " ")

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# host.sh: the part of tests/bench/peers/run on the emulated host (run by
-# tests/bed/bed): which guest is next.
+# host.sh: the part of tests/bench/peers/run on the emulated host, or on the machine
+# itself (run by tests/bed/bed): which guest is next.
 #
 # What a peer is measured against is its neighbour in time, for the machine below
 # is now faster, now slower. So each repetition has all peers, and each begins with
@@ -10,15 +10,20 @@
 # go on; report.py counts it.
 #
 # All that remains of a run is in its folder, REPETITION.NAME: see one.sh. The file
-# "planned" names all those that are to be.
+# "planned" names all those that are to be, "machine" says on what.
+#
+# A disk of the machine itself must be a blank one. It gets the files in its first blocks, and
+# is blank again at the end.
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$BED_LIB"
+# shellcheck source=tests/work/l1.sh
+. "$BED_TOP/tests/work/l1.sh"
 # shellcheck source=tests/bench/peers/peers.sh
 . "$BED_SCRIPT_DIR/peers.sh"
 
 runs=$BED_OUT/runs
-declare -i failed=0
+declare -i failed=0 written=0
 
 # one NAME OPTION...: a run of its own, as far as it comes
 one()
@@ -45,7 +50,85 @@ plan()
 	done
 }
 
+# blank DISK BYTES: whether nobody has it, or has written anything where files will be
+blank()
+{
+	local found=0 others
+
+	# whose disks would the guest find, and which of them first?
+	others=$(peer_children "$WORK_DISK" '/sys/block/*' | grep -vx "${1#/dev/}" | xargs)
+	blkid -p "$1" > "$WORK_RUN/found" || found=$?
+	if [[ -n $others ]]; then
+		echo "$WORK_DISK has more than one disk: beside $1 also $others"
+	# 2: nothing is known that looks like this
+	elif ((found != 2)); then
+		echo "$1 has something on it: $(< "$WORK_RUN/found")"
+	elif [[ -n $(lsblk -nro MOUNTPOINTS "$1" | tr -d '\n') || $(lsblk -nro NAME "$1" | wc -l) != 1 ]]; then
+		echo "$1 is in use: $(lsblk -nro NAME,MOUNTPOINTS "$1" | xargs)"
+	elif (($(blockdev --getsize64 "$1") < $2)); then
+		echo "$1 has less than $2 bytes"
+	elif ! cmp -s -n "$2" "$1" /dev/zero; then
+		echo "$1 is not blank: something other than zeros is in its first $2 bytes"
+	else
+		return 0
+	fi
+	return 1
+}
+
+# As the machine was: nothing is traced, and a disk that was written to is blank.
+at_end()
+{
+	local status=$?
+
+	iotlb_unwatch
+	if ((written)); then
+		unbind_vfio "$WORK_DISK"
+		dd if=/dev/zero of="$(peer_disk_of "$WORK_DISK")" bs=1M count=$((written >> 20)) \
+			oflag=direct conv=fsync status=none
+	fi
+	exit $status
+}
+
+# The files onto a disk of the machine itself.
+host_disk()
+{
+	local image=$BED_TOP/build/bench/disk.raw why size disk
+
+	modprobe "$(bed_driver "$WORK_DISK")"
+	unbind_vfio "$WORK_DISK"
+	size=$(command stat -c %s "$image")
+	disk=$(peer_disk_of "$WORK_DISK")
+	if ! why=$(blank "$disk" "$size"); then
+		verdict fail disk "$why. The benchmark writes there: name a disk with nothing on it (blkdiscard \
+empties one whose data nobody wants)"
+		exit 1
+	fi
+	written=$size
+	dd if="$image" of="$disk" bs=1M oflag=direct conv=fsync status=none
+}
+
+trap at_end EXIT
+if ((!${#WORK_DEVICES[@]})); then
+	verdict fail devices 'there is neither a disk nor a NIC among them'
+	exit 1
+fi
+if [[ -n ${BED_HOST:-} && -n $WORK_NIC && -z ${BENCH_PEER:-} ]]; then
+	verdict fail peer "with whom is $WORK_NIC to exchange messages? BENCH_PEER=ADDRESS:PORT, where \
+'pvdma-work serve PORT' runs on another machine of its network, which has DHCP"
+	exit 1
+fi
+[[ -z ${BED_HOST:-} || -z $WORK_DISK ]] || host_disk
+iotlb_watch
 mkdir -p "$runs"
+{
+	[[ -n ${BED_HOST:-} ]] || echo 'the test bed, emulated'
+	sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 x /'
+	awk '$1 == "MemTotal:" { printf "%d MiB\n", $2 / 1024 }' /proc/meminfo
+	echo "Linux $(uname -r)"
+	for bdf in "${WORK_DEVICES[@]}"; do
+		lspci -s "$bdf" | cut -d ' ' -f 2-
+	done
+} | paste -s -d ';' | sed 's/;/; /g' > "$runs/machine"
 mapfile -t planned < <(plan)
 n=${#planned[@]}
 working_set=0

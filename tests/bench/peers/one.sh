@@ -7,7 +7,7 @@
 # With a SIZE the guest has so much memory, and its start is all that is measured.
 # What is left in the folder REPETITION.NAME, for report.py:
 #
-#   run                    key=value: what it was, and figures of the whole
+#   run                    key=value: what it was, what was done, and figures of the whole
 #   start.pins             what was pinned until the guest was ready for work
 #   KIND.work              what a kind of work says, between two lines of the guest's
 #                          /proc/stat
@@ -16,8 +16,12 @@
 #   KIND.pins              what was pinned meanwhile
 #   mapN.work              what map_benchmark says of mappings of N pages, between two
 #                          readings of the module's counters
+#   latency.work           the histogram of map_latency
 #   end.guest              the module's counters
 #   complete               all of that is there
+#
+# Without a disk, or without a NIC, there is no work of that kind. What a NIC exchanges
+# messages with is the bed's service, or who listens at BENCH_PEER (ADDRESS:PORT).
 #
 # "price" and "idle" are kinds of work that do nothing: their counters are what a
 # command costs, and what the guest and its kernel do on their own.
@@ -47,6 +51,10 @@ depth=32 chunk=64K
 # at depth 1 a part of the files will do
 few=3
 map_seconds=5 map_pages='1 16'
+# of map_latency: pages of the set, 4 MiB, and mappings
+latency_pages=1024 latency_maps=8192
+# files that come and go, and their size
+tree_files=100 tree_size=8K
 
 # A guest ends before the agent that serves its devices.
 end()
@@ -95,9 +103,10 @@ counters()
 		echo "time=$EPOCHREALTIME"
 		(cd /sys/kernel/debug/kvm/"$pid"-* && grep . exits mmio_exits io_exits halt_exits) | tr : =
 		# those that the bed makes, to keep clear of a fault of the emulated SVM
-		echo "forced_exits=$(< /sys/module/bed_inject/parameters/exits)"
+		echo "forced_exits=$(bed_injected exits)"
 		echo "qemu_ticks=$(ticks "$pid")"
 		[[ -z $agent ]] || echo "agent_ticks=$(ticks "$agent")"
+		echo "iotlb_flushes=$(iotlb_flushes)"
 	} > "$left/$1.$2"
 	[[ -z $agent ]] || ask stats > "$left/$1.agent.$2"
 }
@@ -162,9 +171,9 @@ prepare()
 
 	read -ra modules <<< "$(peer_modules "$name")"
 	vm_prepare "${modules[@]}"
-	# A NIC's packets are sent in one piece each: the emulated one loses others
-	# (tests/work/linear.c).
-	[[ $name == virtio ]] || guest_sh vm "pvdma-work linear \$(net_of $(guest_bdf 1))"
+	# as the host's (peer_linear)
+	[[ -z $WORK_NIC || $name == virtio || -n ${BED_HOST:-} ]] ||
+		guest_sh vm "pvdma-work linear \$(net_of $WORK_GUEST_NIC)"
 }
 
 # The network comes first, so that what is pinned is the NIC's, and the disk's
@@ -172,41 +181,78 @@ prepare()
 # done once: memory is touched then.
 all_work()
 {
-	local peer files="/mnt $FILES $FILE_SIZE"
+	local kinds=()
 
-	# shellcheck disable=SC2016 # expanded in the guest
-	peer='$(cat /run/peer.*) $BED_PORT_WORK'
-	guest_sh vm "pvdma-work rr $peer 50 $message && pvdma-work get $peer 1M &&
-		pvdma-work put $peer 1M" 300 > "$left/warm.net"
+	[[ -z $WORK_NIC ]] || warm_net
 	watched start
 	work price true
 	work idle "sleep $idle_seconds"
+	[[ -z $WORK_NIC ]] || net_work
+	[[ -z $WORK_DISK ]] || disk_work
+	# so that the next guest finds it in order
+	[[ -z $WORK_DISK ]] || guest_sh vm 'umount /mnt' 120
+	fact kinds "${kinds[*]}"
+}
+
+# Where messages go, by words that the guest expands.
+net_peer()
+{
+	# shellcheck disable=SC2016
+	if [[ -n ${BENCH_PEER:-} ]]; then
+		echo "${BENCH_PEER%:*} ${BENCH_PEER##*:}"
+	else
+		echo '$(cat /run/peer.*) $BED_PORT_WORK'
+	fi
+}
+
+warm_net()
+{
+	local peer
+
+	peer=$(net_peer)
+	guest_sh vm "pvdma-work rr $peer 50 $message && pvdma-work get $peer 1M &&
+		pvdma-work put $peer 1M" 300 > "$left/warm.net"
+}
+
+net_work()
+{
+	local peer
+
+	peer=$(net_peer)
 	measure rr "pvdma-work rr $peer $exchanges $message"
 	measure get "pvdma-work get $peer $stream"
 	measure put "pvdma-work put $peer $stream"
+	kinds+=(rr get put)
+}
+
+disk_work()
+{
+	local files="/mnt $FILES $FILE_SIZE"
+
 	guest_sh vm "PVDMA_WORK_MEMORY=/tmp/buffers pvdma-work random $files $depth" 900 > "$left/warm.disk"
 	measure random1 "pvdma-work random /mnt $few $FILE_SIZE 1"
 	measure "random$depth" "pvdma-work random $files $depth"
 	measure seq "pvdma-work disk $files $chunk 4"
+	guest_sh vm "pvdma-work tree /mnt $tree_files $tree_size 1" 300 > "$left/warm.tree"
+	measure tree "pvdma-work tree /mnt $tree_files $tree_size 3"
+	kinds+=(random1 "random$depth" seq tree)
 }
 
 # The kernel's own measurement of its DMA API, for mappings of some sizes: each is of memory that
-# nothing else uses, time and again the same. It has the NIC, whose driver is not needed any more.
+# nothing else uses, time and again the same. It has the NIC, or else the disk, whose driver is not
+# needed any more.
 # The first second is for what is mapped, or asked for, once.
 map_work()
 {
-	local nic pages counters=true maps=()
+	local device=$WORK_GUEST_NIC pages counters=true maps=()
 
 	if ! peer_maps "$name"; then
 		fact maps ''
 		return
 	fi
-	nic=$(guest_bdf 1)
-	guest_sh vm "load mapbench && cd /sys/bus/pci &&
-		echo $nic > devices/$nic/driver/unbind &&
-		echo dma_map_benchmark > devices/$nic/driver_override && echo $nic > drivers_probe &&
-		test -e /sys/kernel/debug/dma_map_benchmark"
-	[[ -z $agent ]] || counters="cat /sys/kernel/debug/pvdma/endpoints/$nic"
+	guest_sh vm 'load mapbench'
+	drive_by dma_map_benchmark "$device"
+	[[ -z $agent ]] || counters="cat /sys/kernel/debug/pvdma/endpoints/$device"
 	for pages in $map_pages; do
 		work "map$pages" "map() { dma_map_benchmark -b 64 -g $pages -s \$1; }
 			map 1 > /dev/null && $counters | sed s/^/before./ && map $map_seconds &&
@@ -214,6 +260,17 @@ map_work()
 		maps+=("map$pages")
 	done
 	fact maps "${maps[*]}"
+	guest_sh vm 'load map_latency'
+	drive_by map_latency "$device"
+	work latency "cd /sys/kernel/debug/map_latency && echo $latency_pages $latency_maps > run && cat histogram"
+}
+
+# drive_by DRIVER DEVICE: a driver that drives nothing by itself
+drive_by()
+{
+	guest_sh vm "cd /sys/bus/pci && echo $2 > devices/$2/driver/unbind &&
+		echo $1 > devices/$2/driver_override && echo $2 > drivers_probe &&
+		test -e /sys/kernel/debug/$1"
 }
 
 at_end()
@@ -231,12 +288,13 @@ fact name "$name"
 fact size "$size"
 fact guest_bytes "$(bytes "${size:-$BED_GUEST_MEM}")"
 cp "$BED_TOP"/build/bench/map_benchmark/{mapbench.ko,dma_map_benchmark} "$WORK_BIN/"
+cp "$BED_TOP"/build/bench/map_latency/map_latency.ko "$WORK_BIN/"
 pins_start
 if [[ -n $size ]]; then
 	start --mem "$size"
 	watched start
 else
-	start --file "$WORK_BIN/mapbench.ko" --file "$WORK_BIN/dma_map_benchmark:bin/dma_map_benchmark"
+	start --file "$WORK_BIN/mapbench.ko" --file "$WORK_BIN/map_latency.ko" --file "$WORK_BIN/dma_map_benchmark:bin/dma_map_benchmark"
 	prepare
 	all_work
 	map_work

@@ -3,13 +3,14 @@
 #
 # peers.sh: the ways to give a guest a disk and a NIC that are compared.
 #
-# In all of them the disk is the bed's NVMe and the packets go through the bed's
-# e1000e; the guest, its kernel and its memory (shared, on tmpfs with huge pages) are the
-# same. Behind paravirtual and emulated devices the host's own drivers use the
+# In all of them the disk and the NIC are those of tests/work/l1.sh; the guest, its kernel and
+# its memory (shared, on tmpfs with huge pages; but vfio-anonymous's) are the same. Behind paravirtual and emulated devices the host's own drivers use the
 # hardware, without the host's page cache, and packets go over a bridge and a tap.
 #
 #   PEERS              their names, in their order
-#   PEERS_STARTED      those whose start with guests of several sizes is measured
+#   PEERS_STARTED      those whose start with guests of several sizes is measured; a guest without
+#                      devices, and one whose memory QEMU touches first, tell apart what
+#                      zeroing and what pinning take of direct assignment's
 #   peer_start NAME WORKING-SET [OPTION of guest_start...]
 #   peer_modules NAME  what the guest loads for it, in that order
 #   peer_maps NAME     whether the guest has a way of its own to map for the devices, that
@@ -18,10 +19,10 @@
 
 # The reader of these is host.sh.
 # shellcheck disable=SC2034
-PEERS='vfio virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
+PEERS='vfio vfio-anonymous virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
 	pvdma-100 pvdma-50 pvdma-25 pvdma-10 pvdma-shared pvdma-single-use'
 # shellcheck disable=SC2034
-PEERS_STARTED='vfio pvdma-100'
+PEERS_STARTED='none none-touched vfio pvdma-100'
 
 # What is mapped beyond the working set when all is granted: the guest, and what the
 # firmware has beside it.
@@ -29,10 +30,13 @@ PEERS_BESIDE=$((64 << 20))
 
 peer_modules()
 {
+	local disk=${WORK_DISK:+1} nic=${WORK_NIC:+1}
+
 	case $1 in
-	virtio) echo virtio_blk virtio_net ext4 ;;
-	pvdma-*) echo pvdma nvme e1000e ext4 ;;
-	*) echo nvme e1000e ext4 ;;
+	virtio) echo ${disk:+virtio_blk ext4} ${nic:+virtio_net} ;;
+	emulated) echo ${disk:+nvme ext4} ${nic:+e1000e} ;;
+	pvdma-*) { echo pvdma; vm_modules; } | xargs ;;
+	*) vm_modules | xargs ;;
 	esac
 }
 
@@ -40,7 +44,7 @@ peer_modules()
 peer_maps()
 {
 	case $1 in
-	virtio | emulated | pvdma-set) return 1 ;;
+	virtio | emulated | pvdma-set | vfio-anonymous) return 1 ;;
 	esac
 }
 
@@ -51,8 +55,13 @@ peer_start()
 	shift 2
 	case $name in
 	vfio)
-		vm_start --mode vfio --device "$WORK_NVME" "$WORK_NIC" "$@"
+		vm_start --mode vfio --device "${WORK_DEVICES[@]}" "$@"
 		;;
+	vfio-anonymous)
+		vm_start --mode vfio --device "${WORK_DEVICES[@]}" --mem-backend ram "$@"
+		;;
+	none) vm_start "$@" ;;
+	none-touched) vm_start --mem-prealloc "$@" ;;
 	virtio-iommu-strict)
 		peer_virtio_iommu iommu.strict=1 "$@"
 		;;
@@ -65,11 +74,11 @@ peer_start()
 		;;
 	virtio)
 		peer_host_devices
-		peer_beside virtio-blk-pci,drive=disk virtio-net-pci,romfile= ,vhost=on "$@"
+		peer_beside virtio-blk-pci virtio-net-pci ,vhost=on "$@"
 		;;
 	emulated)
 		peer_host_devices
-		peer_beside nvme,drive=disk,serial=PEERS e1000e,romfile= '' "$@"
+		peer_beside nvme,serial=PEERS e1000e '' "$@"
 		;;
 	pvdma-*)
 		peer_pvdma "${name#pvdma-}" "$set" "$@"
@@ -85,13 +94,15 @@ peer_start()
 # be there before the devices behind it, so that these are arguments, too.
 peer_behind()
 {
-	local iommu=$1 words=$2
+	local iommu=$1 words=$2 i
+	local -a devices=()
 
 	shift 2
-	bind_vfio "$WORK_NVME" "$WORK_NIC"
-	vm_start --append "iommu.passthrough=0 $words" --qemu-arg "-device $iommu" \
-		--qemu-arg "-device vfio-pci,host=$WORK_NVME,id=dev0,addr=0x10" \
-		--qemu-arg "-device vfio-pci,host=$WORK_NIC,id=dev1,addr=0x11" "$@"
+	bind_vfio "${WORK_DEVICES[@]}"
+	for i in "${!WORK_DEVICES[@]}"; do
+		devices+=(--qemu-arg "-device vfio-pci,host=${WORK_DEVICES[i]},id=dev$i,addr=0x1$i")
+	done
+	vm_start --append "iommu.passthrough=0 $words" --qemu-arg "-device $iommu" "${devices[@]}" "$@"
 }
 
 # peer_virtio_iommu WORDS OPTION...: Linux starts no device that is said to be behind a
@@ -113,13 +124,17 @@ peer_virtio_iommu()
 # on the NIC's network.
 peer_host_devices()
 {
-	local nic
+	local nic bdf
 
-	modprobe -a nvme e1000e tun bridge vhost_net
-	unbind_vfio "$WORK_NVME" "$WORK_NIC"
-	peer_disk=/dev/$(peer_child "$WORK_NVME" 'nvme/nvme*/nvme*n1')
-	nic=$(peer_child "$WORK_NIC" 'net/*')
-	"$WORK_BIN/pvdma-work" linear "$nic"
+	for bdf in "${WORK_DEVICES[@]}"; do
+		modprobe "$(bed_driver "$bdf")"
+	done
+	unbind_vfio "${WORK_DEVICES[@]}"
+	[[ -z $WORK_DISK ]] || peer_disk=$(peer_disk_of "$WORK_DISK")
+	[[ -n $WORK_NIC ]] || return 0
+	modprobe -a tun bridge vhost_net
+	nic=$(peer_child "$WORK_NIC" '/sys/class/net/*')
+	peer_linear "$nic"
 	ip link add br0 type bridge
 	ip tuntap add tap0 mode tap
 	ip link set tap0 master br0
@@ -129,34 +144,68 @@ peer_host_devices()
 	ip link set br0 up
 }
 
+# peer_linear INTERFACE: the emulated e1000e loses packets of several pieces, and of
+# segments (tests/work/linear.c); hardware does not.
+peer_linear()
+{
+	[[ -n ${BED_HOST:-} ]] || "$WORK_BIN/pvdma-work" linear "$1"
+}
+
+# peer_disk_of BDF: the host's /dev/... for all of a disk. Traps call it, in which a "return"
+# alone returns what was before the trap.
+peer_disk_of()
+{
+	local name
+
+	name=$(peer_child "$1" '/sys/block/*') || return 1
+	until [[ -b /dev/$name ]]; do
+		bed_pause
+	done
+	echo "/dev/$name"
+}
+
 # peer_child BDF PATTERN: the name of what a driver made for a device, once it is there
 peer_child()
 {
-	local end=$((SECONDS + 120)) path
+	local end=$((SECONDS + 120)) name
 
 	while ((SECONDS < end)); do
-		# a pattern is to be one here
-		# shellcheck disable=SC2086
-		for path in /sys/bus/pci/devices/$1/$2; do
-			[[ ! -e $path ]] || { echo "${path##*/}"; return; }
-		done
+		name=$(peer_children "$1" "$2" | head -n 1)
+		[[ -z $name ]] || { echo "$name"; return 0; }
 		bed_pause
 	done
 	echo "no $2 of $1" >&2
 	return 1
 }
 
+# peer_children BDF PATTERN: the names of all that there are now
+peer_children()
+{
+	local path
+
+	# a pattern is to be one here
+	# shellcheck disable=SC2086
+	for path in $2; do
+		[[ $(readlink -f "$path") != */$1/* ]] || echo "${path##*/}"
+	done
+}
+
 # peer_beside DISK NIC NET-OPTIONS OPTION...: devices of QEMU's own on the host's
 peer_beside()
 {
-	local disk=$1 nic=$2 net=$3
+	local disk=$1 nic=$2 net=$3 slot=0x10
+	local -a devices=()
 
 	shift 3
-	vm_start \
-		--qemu-arg "-blockdev driver=host_device,node-name=disk,filename=$peer_disk,cache.direct=on,aio=io_uring" \
-		--qemu-arg "-device $disk,id=dev0,addr=0x10" \
-		--qemu-arg "-netdev tap,id=net,ifname=tap0,script=no,downscript=no$net" \
-		--qemu-arg "-device $nic,id=dev1,addr=0x11,netdev=net,mac=52:54:00:00:01:01" "$@"
+	if [[ -n $WORK_DISK ]]; then
+		devices+=(--qemu-arg "-blockdev driver=host_device,node-name=disk,filename=$peer_disk,cache.direct=on,aio=io_uring"
+			--qemu-arg "-device $disk,drive=disk,id=dev0,addr=$slot")
+		slot=0x11
+	fi
+	[[ -z $WORK_NIC ]] || devices+=(
+		--qemu-arg "-netdev tap,id=net,ifname=tap0,script=no,downscript=no$net"
+		--qemu-arg "-device $nic,romfile=,id=dev1,addr=$slot,netdev=net,mac=52:54:00:00:01:01")
+	vm_start "${devices[@]}" "$@"
 }
 
 # peer_pvdma PERCENT|STRATEGY|set WORKING-SET OPTION...
@@ -166,7 +215,7 @@ peer_pvdma()
 	local all=$(($(bytes "$BED_GUEST_MEM") + PEERS_BESIDE))
 
 	shift 2
-	bind_vfio "$WORK_NVME" "$WORK_NIC"
+	bind_vfio "${WORK_DEVICES[@]}"
 	case $what in
 	set) peer_agent "$all" --ahead off ;;
 	*[0-9]) peer_agent $((set * what / 100 / 4096 * 4096)) ;;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plots of tests/bench/peers: rates and what is pinned, against the quota (SVG, by gnuplot).
+"""Plots of tests/bench/peers: rates and what is pinned, against the quota, and how long mappings
+take (SVG, by gnuplot).
 
 Their data and gnuplot's commands stay beside them, in OUT/plots.gp.
 """
@@ -7,7 +8,7 @@ Their data and gnuplot's commands stay beside them, in OUT/plots.gp.
 import subprocess
 from pathlib import Path
 
-from figures import KINDS
+from figures import KINDS, NS
 from ratios import DIRECT, Missing, Runs, summary
 
 # peers by their quota, in percent of the working set
@@ -34,11 +35,16 @@ def block(name: str, rows: list[tuple[float, ...]]) -> str:
     return f"${name} << end\n" + "".join(" ".join(f"{x:.6g}" for x in row) + "\n" for row in rows) + "end\n"
 
 
+def done(runs: Runs, kind: str) -> bool:
+    """Whether there was work of a kind."""
+    return any(kind in run["kinds"] for name in runs.names() for run in runs.of(name).values())
+
+
 def rate_rows(runs: Runs, kind: str) -> list[tuple[float, ...]]:
     """quota, median, least, most of direct assignment's rate"""
     rows = []
     for name, percent in QUOTAS.items():
-        if name in runs.names():
+        if name in runs.names() and done(runs, kind):
             value = runs.ratio(name, [kind], "rate")
             rows.append((percent, value.median, value.least, value.most))
     return rows
@@ -56,11 +62,35 @@ def pin_rows(runs: Runs) -> list[tuple[float, ...]]:
             for name, percent in QUOTAS.items() if name in runs.names()]
 
 
+def latency_commands(runs: Runs, out: Path) -> str:
+    """The curve of each peer that has mapped: which share of mappings took no longer."""
+    found = {name: runs.latencies(name) for name in runs.names()}
+    found = {name: rows for name, rows in found.items() if rows}
+    if not found:
+        return ""
+    data = "".join(block(f"latency{i}", [(ns / NS, share) for ns, share in rows])
+                   for i, rows in enumerate(found.values()))
+    lines = ", \\\n".join(f'$latency{i} using 1:2 with steps title "{name}"' for i, name in enumerate(found))
+    return f"""
+{data}
+set output "{out}/latency.svg"
+unset logscale y
+set logscale x
+set xlabel "microseconds for a mapping of 4 KiB"
+set ylabel "share of the mappings that take no longer"
+set xrange [*:*]
+set yrange [0:1]
+set xtics auto
+plot {lines}
+"""
+
+
 def commands(runs: Runs, out: Path) -> str:
     """All that gnuplot is told."""
-    data = [block(kind, rate_rows(runs, kind)) for kind in KINDS] + [block("pins", pin_rows(runs))]
+    kinds = {kind: what for kind, what in KINDS.items() if done(runs, kind)}
+    data = [block(kind, rate_rows(runs, kind)) for kind in kinds] + [block("pins", pin_rows(runs))]
     lines = ", \\\n".join(f'${kind} using 1:2:3:4 with yerrorlines title "{what.title}"'
-                          for kind, what in KINDS.items())
+                          for kind, what in kinds.items())
     direct = most_pinned(runs, DIRECT)
     return "".join(data) + HEAD + f"""
 set output "{out}/rates.svg"
@@ -75,11 +105,11 @@ set logscale y
 set yrange [1:*]
 plot {direct:.6g} with lines dashtype 2 linecolor "black" title "vfio-pci", \\
 $pins using 1:2 with lines title "quota", $pins using 1:3 with points pointtype 7 title "pvdma"
-"""
+""" + latency_commands(runs, out)
 
 
 def draw(runs: Runs, out: Path) -> None:
-    """Writes OUT/rates.svg and OUT/pinned.svg. Missing, OSError, Failed: why not."""
+    """Writes OUT/rates.svg, OUT/pinned.svg and OUT/latency.svg. Missing, OSError, Failed: why not."""
     script = out / "plots.gp"
     script.write_text(commands(runs, out), encoding="utf-8")
     result = subprocess.run(["gnuplot", script], capture_output=True, text=True, check=False)

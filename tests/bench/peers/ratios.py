@@ -72,6 +72,24 @@ class Runs:
         """A figure of whole runs."""
         return summary(run[fact] for run in self.of(name, size).values())
 
+    def longer(self, name: str, base: str, size: str) -> Summary:
+        """Seconds that a start takes more than the base's."""
+        return summary(run["start_seconds"] - other["start_seconds"]
+                       for run, other in self.both((name, size), (base, size)))
+
+    def latencies(self, name: str) -> list[tuple[int, float]]:
+        """How long a peer's mappings took, in all its runs: nanoseconds, and which share of them took
+        no longer; ascending."""
+        counts: dict[int, int] = {}
+        for run in self.of(name).values():
+            for ns, count in run["latencies"]:
+                counts[ns] = counts.get(ns, 0) + count
+        total, below, found = sum(counts.values()), 0, []
+        for ns in sorted(counts):
+            below += counts[ns]
+            found.append((ns, below / total))
+        return found
+
     def ratio(self, name: str, kinds: Iterable[str], figure: str, base: str = DIRECT) -> Summary:
         """A peer's figure over that of the base."""
         return summary(mean_ratio(run, other, kinds, figure)
@@ -79,9 +97,11 @@ class Runs:
 
 
 def mean_ratio(run: Figures, other: Figures, kinds: Iterable[str], figure: str) -> float:
-    """Geometric, over kinds of work."""
+    """Geometric, over kinds of work; none: all that was done."""
     quotients = []
-    for kind in kinds:
+    for kind in kinds or run["kinds"]:
+        if kind not in run["kinds"]:
+            raise Missing(f"there was no work of the kind {KINDS[kind].title}")
         above, below = run["kinds"][kind][figure], other["kinds"][kind][figure]
         if above <= 0 or below <= 0:
             raise Missing(f"{figure} of {KINDS[kind].title} is not above what an idle guest has")
@@ -90,7 +110,7 @@ def mean_ratio(run: Figures, other: Figures, kinds: Iterable[str], figure: str) 
 
 
 def _ratio(name: str, figure: str, *kinds: str) -> Callable[[Runs], Summary]:
-    return lambda runs: runs.ratio(name, kinds or tuple(KINDS), figure)
+    return lambda runs: runs.ratio(name, kinds, figure)
 
 
 def _start(runs: Runs) -> Summary:
@@ -106,7 +126,7 @@ def _mmio(runs: Runs) -> Summary:
 
 def _pinned(runs: Runs) -> Summary:
     return summary(run["kinds"]["rr"]["pinned"] / run["guest_bytes"]
-                   for run in runs.of(WORKING_SET).values())
+                   for run in runs.of(WORKING_SET).values() if "rr" in run["kinds"])
 
 
 def _latency(run: Figures) -> float:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compares what tests/bench/peers/run measured: report.py FOLDER OUT
 
-FOLDER holds a folder for each run (one.sh says what is in it) and the file "planned".
+FOLDER holds a folder for each run (one.sh says what is in it), and the files "planned" and "machine".
 Writes to OUT report.json, with all runs, report.md and plots (SVG), and prints the tables. A run
 in which anything was wrong is in the report, and counts for nothing.
 
@@ -17,11 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plots
-from figures import KINDS, MAPS, Figures, complaints, read_run
+from figures import KINDS, MAPS, NS, Figures, complaints, read_run
 from ratios import DIRECT, RATIOS, Missing, Runs, Summary, ratios, summary
 
 TITLES = {
     "vfio": "vfio-pci",
+    "vfio-anonymous": "vfio-pci, anonymous memory",
     "virtio-iommu-strict": "vfio-pci, virtio-iommu, strict",
     "virtio-iommu-lazy": "vfio-pci, virtio-iommu, lazy",
     "intel-iommu": "vfio-pci, intel-iommu, strict",
@@ -33,7 +34,13 @@ TITLES = {
     "pvdma-10": "pvdma, a tenth",
     "pvdma-shared": "pvdma, strategy shared",
     "pvdma-single-use": "pvdma, strategy single-use",
+    "none": "no device",
+    "none-touched": "no device, memory touched first",
 }
+# Which share of the mappings takes no longer
+SHARES = {0.5: "half", 0.9: "90%", 0.99: "99%", 0.999: "99.9%", 1: "all"}
+# Guests without devices, of which the second one's memory is touched first
+BARE, TOUCHED = "none", "none-touched"
 # Its strict mappings are in use, or there are none.
 STRICT = "pvdma-shared"
 MIB = 1 << 20
@@ -130,12 +137,24 @@ def maps(runs: Runs, kind: str) -> str:
     return table([f"mappings of {MAPS[kind]}", *columns.values(), "no hits, %"], rows)
 
 
+def latencies(runs: Runs) -> str:
+    """How long mappings take at most, by their share; of all repetitions."""
+    rows = [[TITLES[name], *(f"{next(ns for ns, below in found if below >= share) / NS:.1f}" for share in SHARES)]
+            for name in TITLES if (found := runs.latencies(name))]
+    return table(["mappings of 4 KiB of a set of 4 MiB, at random, µs", *SHARES.values()], rows)
+
+
 def starts(runs: Runs) -> str:
     """From QEMU's start to the guest's init, for guests of several sizes."""
     rows = [[TITLES[name], *(cell(try_summary(runs.fact, name, "start_seconds", size), 1, 1)
                              for size in runs.sizes()),
              *(cell(try_summary(runs.fact, name, "pinned_start", size), MIB, 1) for size in runs.sizes())]
             for name in TITLES if any(name in runs.names(size) for size in runs.sizes())]
+    # Direct assignment's, beyond that of a guest without devices.
+    for title, name, base in ((f"{TITLES[DIRECT]}: zeroing", TOUCHED, BARE), (f"{TITLES[DIRECT]}: pinning", DIRECT, TOUCHED)):
+        if any(name in runs.names(size) and base in runs.names(size) for size in runs.sizes()):
+            rows.append([title, *(cell(try_summary(runs.longer, name, base, size), 1, 1) for size in runs.sizes()),
+                         *("-" for _ in runs.sizes())])
     return table(["", *(f"{size}, s" for size in runs.sizes()),
                   *(f"{size}, MiB pinned" for size in runs.sizes())], rows)
 
@@ -155,19 +174,21 @@ def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], not
              "### The CPU time of QEMU and agent an operation, µs\n", by_kind(runs, "host_cpu_us", 1, 0),
              "### Requests to pvdma an operation\n", by_kind(runs, "requests", 1, 3),
              "### Kicks an operation\n", by_kind(runs, "kicks", 1, 3),
+             "### IOTLB flushes an operation\n", by_kind(runs, "iotlb_flushes", 1, 3),
              "### The kernel's map_benchmark\n", *(maps(runs, kind) for kind in MAPS),
+             "### How long mappings take\n", latencies(runs),
              "### What is pinned, and how long a start takes\n", pins(runs)]
     if runs.sizes():
         parts += ["### Start against size\n", starts(runs)]
     return "\n".join([*parts, *notes])
 
 
-def notes_of(everything: list[Figures], wrong: list[str], below: list[str]) -> list[str]:
+def notes_of(machine: str, everything: list[Figures], wrong: list[str], below: list[str]) -> list[str]:
     """What stands below the tables."""
     repetitions = len({run["repetition"] for run in everything if run["repetition"]})
     first = [run["mapped_peak"] for run in everything if not run["repetition"]]
     working_set = f"Working set {first[0] / MIB:.1f} MiB; " if first else ""
-    notes = [f"{working_set}{repetitions} repetitions, each with all peers; medians, with the least and the most.\n"]
+    notes = [f"On {machine}.\n", f"{working_set}{repetitions} repetitions, each with all peers; medians, with the least and the most.\n"]
     if wrong:
         notes.append("Wrong, and not counted: " + "; ".join(wrong) + ".\n")
     if below:
@@ -175,9 +196,10 @@ def notes_of(everything: list[Figures], wrong: list[str], below: list[str]) -> l
     return notes
 
 
-def as_json(everything: list[Figures], wrong: list[str], below: list[str], found: dict[str, Summary],
-            reasons: dict[str, str]) -> str:
+def as_json(machine: str, everything: list[Figures], wrong: list[str], below: list[str],
+            found: dict[str, Summary], reasons: dict[str, str]) -> str:
     report = {
+        "machine": machine,
         "repetitions": len({run["repetition"] for run in everything if run["repetition"]}),
         "wrong": wrong,
         "below_need": below,
@@ -202,14 +224,15 @@ def main(argv: list[str]) -> int:
     runs, wrong, below = judge(everything)
     wrong = missing + wrong
     found, reasons = ratios(runs)
-    text = markdown(runs, found, reasons, notes_of(everything, wrong, below))
+    machine = (folder / "machine").read_text(encoding="utf-8").strip()
+    text = markdown(runs, found, reasons, notes_of(machine, everything, wrong, below))
     (out / "report.md").write_text(text, encoding="utf-8")
     print(text)
     try:
         plots.draw(runs, out)
     except (Missing, OSError, plots.Failed) as error:
         wrong.append(f"plots: {error}")
-    (out / "report.json").write_text(as_json(everything, wrong, below, found, reasons), encoding="utf-8")
+    (out / "report.json").write_text(as_json(machine, everything, wrong, below, found, reasons), encoding="utf-8")
     for line in wrong:
         print(f"bench: FAIL: {line}", file=sys.stderr)
     return int(bool(wrong))
