@@ -22,7 +22,8 @@ coverage: ## line coverage of unit and wire tests and fuzz corpora, judged
 		coverage-tests BUILD='$(COVERAGE)' CC='$(CLANG)' \
 		ASAN_FLAGS='$(COVERAGE_FLAGS)' \
 		FUZZ_FLAGS='$(COVERAGE_FLAGS) -DPVDMA_FUZZ -fsanitize=fuzzer-no-link' \
-		PVDMA_AGENT='$(abspath $(COVERAGE))/asan/bin/pvdma-agent'
+		PVDMA_AGENT='$(abspath $(COVERAGE))/asan/bin/pvdma-agent' \
+		PVDMA_CRASH_AGENT='$(abspath $(COVERAGE))/crash/bin/pvdma-agent'
 	$(Q)PROFDATA='$(LLVM_PROFDATA)' COV='$(LLVM_COV)' tests/harness/coverage \
 		--least $(COVERAGE_LEAST) --parsers $(COVERAGE_PARSERS) '$(COVERAGE)'
 
