@@ -20,6 +20,7 @@ WORKS = {
     "random32": ("random", 2000, "random_reads=1500\nrandom_writes=500\n"),
     "seq": ("disk", 2000, "disk_reads=1500\ndisk_writes=500\n"),
     "tree": ("tree", 2000, "tree_files=2000\n"),
+    "db": ("db", 2000, "db_transactions=2000\n"),
     "rr": ("net_rr", 2000, "net_rr_exchanges=2000\n"),
     "get": ("net_get", 64, ""),
     "put": ("net_put", 64, ""),
@@ -308,7 +309,7 @@ class Report(unittest.TestCase):
         """What a machine has no device for is not done, and no figure of it is there."""
         self.three()
         for folder in self.planned[1:]:
-            self.replace(folder, "run", "kinds=random1 random32 seq tree rr get put", "kinds=random1 random32 seq")
+            self.replace(folder, "run", "kinds=random1 random32 seq tree db rr get put", "kinds=random1 random32 seq")
         self.good()
         self.assertEqual(set(self.kinds("1.vfio")), {"random1", "random32", "seq"})
         self.assertAlmostEqual(self.figures["ratios"]["half_ws"], 0.25)

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bedlib import cache, debian, host, images, kernels, l0, module, roots, run, slots
+from bedlib import cache, database, debian, host, images, kernels, l0, module, roots, run, slots
 from bedlib.config import (CACHE, DEFAULT_KERNEL, KERNELS, L1_KERNELS, TOP, BedError,
                            require_packages)
 
@@ -158,6 +158,14 @@ def cmd_chroot(options: argparse.Namespace) -> int:
         return debian.run(tree, options.command)
 
 
+def cmd_database(options: argparse.Namespace) -> int:
+    """Put an image with PostgreSQL somewhere."""
+    require_packages()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    database.put(options.file)
+    return 0
+
+
 def cmd_clean(_: argparse.Namespace) -> int:
     """Remove the cache."""
     cache.clean()
@@ -249,6 +257,10 @@ def _parser() -> argparse.ArgumentParser:
                         help="put into the copy before (repeatable)")
     chroot.add_argument("command", nargs=argparse.REMAINDER)
     chroot.set_defaults(function=cmd_chroot)
+
+    base = verbs.add_parser("database", help="put a file system with PostgreSQL, for guests, into FILE")
+    base.add_argument("file", type=Path)
+    base.set_defaults(function=cmd_database)
 
     verbs.add_parser("clean", help="remove the cache").set_defaults(function=cmd_clean)
     return parser

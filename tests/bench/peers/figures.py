@@ -35,6 +35,7 @@ KINDS = {
     "random32": Kind("random 4 KiB, depth 32", "random", "I/O"),
     "seq": Kind("sequential, 64 KiB", "disk", "I/O"),
     "tree": Kind("files that come and go", "tree", "file"),
+    "db": Kind("PostgreSQL, pgbench", "db", "transaction"),
     "rr": Kind("TCP request and response", "net_rr", "exchange"),
     "get": Kind("TCP received", "net_get", "64 KiB"),
     "put": Kind("TCP sent", "net_put", "64 KiB"),
@@ -125,8 +126,8 @@ def operations(kind: str, work: dict[str, str]) -> int:
         return int(work[f"{prefix}_exchanges"])
     if kind in ("get", "put"):
         return int(work[f"{prefix}_bytes"]) // STREAM_OP
-    if kind == "tree":
-        return int(work[f"{prefix}_files"])
+    if kind in ("tree", "db"):
+        return int(work[f"{prefix}_files" if kind == "tree" else f"{prefix}_transactions"])
     return int(work[f"{prefix}_reads"]) + int(work[f"{prefix}_writes"])
 
 
@@ -158,7 +159,6 @@ def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figu
         "ops": ops,
         "seconds": seconds,
         "rate": ops / seconds,
-        "mib_s": int(work[f"{prefix}_bytes"]) / (1 << 20) / seconds,
         "verified": work[f"{prefix}_verified"] == "true",
         "errors": errors_of(text),
         "exits": per_op("exits"),

@@ -107,6 +107,20 @@ empties one whose data nobody wants)"
 	dd if="$image" of="$disk" bs=1M oflag=direct conv=fsync status=none
 }
 
+# A database on the disk, by the host: a guest would take minutes for it.
+make_database()
+{
+	local disk=$WORK_RUN/disk tools=$WORK_RUN/tools
+
+	modprobe -a loop ext4 "$(bed_driver "$WORK_DISK")"
+	unbind_vfio "$WORK_DISK"
+	mkdir -p "$disk" "$tools"
+	mount -t ext4 -o noatime "$(peer_disk_of "$WORK_DISK")" "$disk"
+	mount -o loop,ro "$BED_TOP/build/bench/database.ext4" "$tools"
+	sh "$BED_SCRIPT_DIR/database.sh" make "$tools" "$disk/pg"
+	umount "$tools" "$disk"
+}
+
 trap at_end EXIT
 if ((!${#WORK_DEVICES[@]})); then
 	verdict fail devices 'there is neither a disk nor a NIC among them'
@@ -118,6 +132,10 @@ if [[ -n ${BED_HOST:-} && -n $WORK_NIC && -z ${BENCH_PEER:-} ]]; then
 	exit 1
 fi
 [[ -z ${BED_HOST:-} || -z $WORK_DISK ]] || host_disk
+if [[ -n $WORK_DISK ]]; then
+	progress 'a database on the disk'
+	make_database
+fi
 iotlb_watch
 mkdir -p "$runs"
 {
@@ -141,11 +159,11 @@ working_set=0
 } > "$runs/planned"
 
 # The working set is what is mapped at most where all is granted and nothing is
-# mapped ahead: what was touched. A guest of its own finds it, before the others.
+# mapped ahead: what the network's and the disk's direct I/O has touched. A guest of its own finds it, before the others.
 if [[ -n ${first:-} ]]; then
 	one "$first" 0
 	[[ -e $runs/$first/complete ]] || exit
-	working_set=$(jq .vm.mapped_peak "$runs/$first/end.agent")
+	working_set=$(value "$runs/$first/run" working_set)
 	progress "working set: $working_set bytes"
 fi
 

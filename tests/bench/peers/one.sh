@@ -55,6 +55,8 @@ map_seconds=5 map_pages='1 16'
 latency_pages=1024 latency_maps=8192
 # files that come and go, and their size
 tree_files=100 tree_size=8K
+# the database's clients, and transactions of each
+clients=8 transactions=50
 
 # A guest ends before the agent that serves its devices.
 end()
@@ -233,9 +235,21 @@ disk_work()
 	measure random1 "pvdma-work random /mnt $few $FILE_SIZE 1"
 	measure "random$depth" "pvdma-work random $files $depth"
 	measure seq "pvdma-work disk $files $chunk 4"
+	[[ -z $agent ]] || fact working_set "$(stat mapped_peak)"
+	kinds+=(random1 "random$depth" seq)
+	cached_work
+}
+
+# What goes through the guest's page cache, whose pages come anew: not of the working set.
+cached_work()
+{
 	guest_sh vm "pvdma-work tree /mnt $tree_files $tree_size 1" 300 > "$left/warm.tree"
 	measure tree "pvdma-work tree /mnt $tree_files $tree_size 3"
-	kinds+=(random1 "random$depth" seq tree)
+	guest_sh vm "load virtio_blk && mkdir -p /tools && mount -t ext4 -o ro \$(disk_of $tools_bdf) /tools &&
+		database start /tools /mnt/pg && database work /tools $clients 10" 900 > "$left/warm.db"
+	measure db "database work /tools $clients $transactions"
+	guest_sh vm 'database stop /tools && umount /tools' 300
+	kinds+=(tree db)
 }
 
 # The kernel's own measurement of its DMA API, for mappings of some sizes: each is of memory that
@@ -289,12 +303,18 @@ fact size "$size"
 fact guest_bytes "$(bytes "${size:-$BED_GUEST_MEM}")"
 cp "$BED_TOP"/build/bench/map_benchmark/{mapbench.ko,dma_map_benchmark} "$WORK_BIN/"
 cp "$BED_TOP"/build/bench/map_latency/map_latency.ko "$WORK_BIN/"
+# PostgreSQL's programs, on a disk that nothing maps for
+tools_bdf=0000:00:1a.0
+tools=()
+[[ -z $WORK_DISK ]] || tools=(--file "$BED_SCRIPT_DIR/database.sh:bin/database"
+	--qemu-arg "-drive if=none,id=tools,file=$BED_TOP/build/bench/database.ext4,format=raw,readonly=on"
+	--qemu-arg '-device virtio-blk-pci,drive=tools,addr=0x1a')
 pins_start
 if [[ -n $size ]]; then
 	start --mem "$size"
 	watched start
 else
-	start --file "$WORK_BIN/mapbench.ko" --file "$WORK_BIN/map_latency.ko" --file "$WORK_BIN/dma_map_benchmark:bin/dma_map_benchmark"
+	start "${tools[@]}" --file "$WORK_BIN/mapbench.ko" --file "$WORK_BIN/map_latency.ko" --file "$WORK_BIN/dma_map_benchmark:bin/dma_map_benchmark"
 	prepare
 	all_work
 	map_work
