@@ -187,7 +187,7 @@ class Report(unittest.TestCase):
         self.assertAlmostEqual(ratios["pinned_tcp_rr_of_guest"], 20 / 512)
         self.assertEqual(self.figures["ranges"]["tcp_rr_ws"]["n"], 3)
         self.assertIn("On 2 x CPU; 7 MiB.\n", text)
-        self.assertIn("Working set 20.0 MiB; 3 repetitions", text)
+        self.assertIn("Working set 20.0 MiB; repetitions with all peers: 3;", text)
         self.assertTrue((self.root / "rates.svg").exists())
 
     def test_median_and_mean(self):
@@ -271,7 +271,7 @@ class Report(unittest.TestCase):
         self.assertIn("| vfio-pci | 0.1 | 256.0 | 256.0 | 256.0 | 256.0 |", text)
         self.assertIn("| pvdma, the working set | 0.1 | 0.1 | 2.0 | 2.0 | 2.0 |", text)
         plot = (self.root / "plots.gp").read_text(encoding="utf-8")
-        self.assertIn("latency.svg", plot)
+        self.assertIn("bench-latency.svg", plot)
         self.assertIn("0.1 0.8\n2 0.866667\n256 1\n", plot)
         self.write("3.vfio", "latency.work", "100 60\nerror=latency ended with status 1\n")
         self.assert_fails("3.vfio: not measured: ValueError map_latency: latency ended with status 1")

@@ -14,6 +14,9 @@ from ratios import DIRECT, Missing, Runs, summary
 # peers by their quota, in percent of the working set
 QUOTAS = {"pvdma-10": 10, "pvdma-25": 25, "pvdma-50": 50, "pvdma-100": 100}
 MIB = 1 << 20
+# What is drawn, and what it shows; the documentation has them beside it by these names
+PLOTS = {"bench-rates.svg": "rates against the quota", "bench-pinned.svg": "pinned against the quota",
+         "bench-latency.svg": "how long mappings take"}
 
 HEAD = """set terminal svg size 900,540 background "white" font "sans,13"
 set grid
@@ -73,7 +76,7 @@ def latency_commands(runs: Runs, out: Path) -> str:
     lines = ", \\\n".join(f'$latency{i} using 1:2 with steps title "{name}"' for i, name in enumerate(found))
     return f"""
 {data}
-set output "{out}/latency.svg"
+set output "{out}/bench-latency.svg"
 unset logscale y
 set logscale x
 set xlabel "microseconds for a mapping of 4 KiB"
@@ -93,13 +96,13 @@ def commands(runs: Runs, out: Path) -> str:
                           for kind, what in kinds.items())
     direct = most_pinned(runs, DIRECT)
     return "".join(data) + HEAD + f"""
-set output "{out}/rates.svg"
+set output "{out}/bench-rates.svg"
 set ylabel "rate, of vfio-pci's (median, range)"
 set yrange [0:1.1<*]
 plot 1 with lines dashtype 2 linecolor "black" title "vfio-pci", \\
 {lines}
 
-set output "{out}/pinned.svg"
+set output "{out}/bench-pinned.svg"
 set ylabel "MiB pinned at most"
 set logscale y
 set yrange [1:*]
@@ -109,7 +112,7 @@ $pins using 1:2 with lines title "quota", $pins using 1:3 with points pointtype 
 
 
 def draw(runs: Runs, out: Path) -> None:
-    """Writes OUT/rates.svg, OUT/pinned.svg and OUT/latency.svg. Missing, OSError, Failed: why not."""
+    """Writes the PLOTS into OUT. Missing, OSError, Failed: why not."""
     script = out / "plots.gp"
     script.write_text(commands(runs, out), encoding="utf-8")
     result = subprocess.run(["gnuplot", script], capture_output=True, text=True, check=False)

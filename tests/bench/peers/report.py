@@ -180,7 +180,8 @@ def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], not
              "### What is pinned, and how long a start takes\n", pins(runs)]
     if runs.sizes():
         parts += ["### Start against size\n", starts(runs)]
-    return "\n".join([*parts, *notes])
+    pictures = [f"![{text}]({name})\n" for name, text in plots.PLOTS.items()]
+    return "\n".join([*parts, "### Plots\n", *pictures, *notes])
 
 
 def notes_of(machine: str, everything: list[Figures], wrong: list[str], below: list[str]) -> list[str]:
@@ -188,7 +189,7 @@ def notes_of(machine: str, everything: list[Figures], wrong: list[str], below: l
     repetitions = len({run["repetition"] for run in everything if run["repetition"]})
     first = [run["mapped_peak"] for run in everything if not run["repetition"]]
     working_set = f"Working set {first[0] / MIB:.1f} MiB; " if first else ""
-    notes = [f"On {machine}.\n", f"{working_set}{repetitions} repetitions, each with all peers; medians, with the least and the most.\n"]
+    notes = [f"On {machine}.\n", f"{working_set}repetitions with all peers: {repetitions}; medians, with the least and the most.\n"]
     if wrong:
         notes.append("Wrong, and not counted: " + "; ".join(wrong) + ".\n")
     if below:
