@@ -107,6 +107,8 @@ class Report(unittest.TestCase):
         self.write(folder, "run", facts + (f"quota={quota * MIB}\n" if quota is not None else ""))
         self.pins(folder, "start", pinned)
         self.write(folder, "complete", "")
+        if quota is not None:
+            self.write(folder, "run", facts + f"quota={quota * MIB}\nworking_set={pinned * MIB}\n")
         if size:
             return
         for kind, idle in (("price", 0), ("idle", 5)):
@@ -290,11 +292,11 @@ class Report(unittest.TestCase):
         """What zeroing and pinning take: differences of neighbours."""
         self.three()
         for rep in (1, 2):
-            for name, seconds in (("none", 10), ("none-touched", 13), ("vfio", 20 + 4 * rep)):
+            for name, seconds in (("none", 10), ("none-touched", 13), ("vfio-touched", 13 + rep), ("vfio", 20 + 4 * rep)):
                 self.run_of(f"{rep}.{name}@1G", seconds=seconds)
         text = self.good()
-        self.assertIn("| vfio-pci: zeroing | 3.0 (3.0-3.0) | - |", text)
-        self.assertIn("| vfio-pci: pinning | 13.0 (11.0-15.0) | - |", text)
+        self.assertIn("| vfio-pci: pinning | 1.5 (1.0-2.0) | - |", text)
+        self.assertIn("| vfio-pci: zeroing | 14.5 (13.0-16.0) | - |", text)
 
     def test_not_measured(self):
         """What is not there is null, with its reason."""

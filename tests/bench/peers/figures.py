@@ -41,7 +41,7 @@ KINDS = {
     "put": Kind("TCP sent", "net_put", "64 KiB"),
 }
 
-# What map_benchmark maps and unmaps, over and over, by the name of the work
+# What map_benchmark maps and unmaps, over and over, by the name of the work: "map" and pages
 MAPS = {"map1": "4 KiB", "map16": "64 KiB"}
 LATENCY = re.compile(r"^average (map|unmap) latency\(us\):([\d.]+) standard deviation:([\d.]+)$", re.MULTILINE)
 # A line of map_latency's histogram
@@ -190,7 +190,9 @@ def read_map(folder: Path, kind: str, counted: bool) -> Figures:
         if delta["maps"] < 1:
             raise ValueError(f"{kind}: map_benchmark mapped nothing by way of pvdma")
         figures["mappings"] = delta["maps"]
-        figures["missed"] = (delta["misses"] + delta["bounces"]) / delta["maps"]
+        # a miss is a granule's, which is a page's here; a copy is a mapping's
+        pages = int(kind.removeprefix("map"))
+        figures["missed"] = (delta["misses"] / pages + delta["bounces"]) / delta["maps"]
     return figures
 
 
@@ -238,6 +240,8 @@ def read_run(folder: Path) -> Figures:
         guest = pairs(read(folder / "end.guest"), " ")
         run["failures"] = int(guest["failures"])
         run["bounce_pool"] = int(guest["bounce_pool_bytes"])
+        if "working_set" in facts:
+            run["working_set"] = int(facts["working_set"])
         run["mapped_peak"] = int(json.loads(read(folder / "end.agent"))["vm"]["mapped_peak"])
     return run
 

@@ -9,7 +9,7 @@
 #
 #   PEERS              their names, in their order
 #   PEERS_STARTED      those whose start with guests of several sizes is measured; a guest without
-#                      devices, and one whose memory QEMU touches first, tell apart what
+#                      devices, and ones whose memory QEMU touches first, tell apart what
 #                      zeroing and what pinning take of direct assignment's
 #   peer_start NAME WORKING-SET [OPTION of guest_start...]
 #   peer_modules NAME  what the guest loads for it, in that order
@@ -22,7 +22,7 @@
 PEERS='vfio vfio-anonymous virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
 	pvdma-100 pvdma-50 pvdma-25 pvdma-10 pvdma-shared pvdma-single-use'
 # shellcheck disable=SC2034
-PEERS_STARTED='none none-touched vfio pvdma-100'
+PEERS_STARTED='none none-touched vfio-touched vfio pvdma-100'
 
 # What is mapped beyond the working set when all is granted: the guest, and what the
 # firmware has beside it.
@@ -60,6 +60,7 @@ peer_start()
 	vfio-anonymous)
 		vm_start --mode vfio --device "${WORK_DEVICES[@]}" --mem-backend ram "$@"
 		;;
+	vfio-touched) vm_start --mode vfio --device "${WORK_DEVICES[@]}" --mem-prealloc "$@" ;;
 	none) vm_start "$@" ;;
 	none-touched) vm_start --mem-prealloc "$@" ;;
 	virtio-iommu-strict)

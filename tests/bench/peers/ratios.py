@@ -72,10 +72,20 @@ class Runs:
         """A figure of whole runs."""
         return summary(run[fact] for run in self.of(name, size).values())
 
-    def longer(self, name: str, base: str, size: str) -> Summary:
-        """Seconds that a start takes more than the base's."""
-        return summary(run["start_seconds"] - other["start_seconds"]
-                       for run, other in self.both((name, size), (base, size)))
+    def _longer(self, name: str, base: str, size: str) -> dict[int, float]:
+        """Seconds that a start takes more than the base's, by repetition."""
+        return {run["repetition"]: run["start_seconds"] - other["start_seconds"]
+                for run, other in self.both((name, size), (base, size))}
+
+    def pinning(self, size: str) -> Summary:
+        """Seconds of direct assignment's start: of memory that is there already."""
+        return summary(self._longer(f"{DIRECT}-touched", "none-touched", size).values())
+
+    def zeroing(self, size: str) -> Summary:
+        """What else its start takes than a guest's without devices: memory that is made meanwhile."""
+        pinning = self._longer(f"{DIRECT}-touched", "none-touched", size)
+        whole = self._longer(DIRECT, "none", size)
+        return summary(whole[rep] - pinning[rep] for rep in whole if rep in pinning)
 
     def latencies(self, name: str) -> list[tuple[int, float]]:
         """How long a peer's mappings took, in all its runs: nanoseconds, and which share of them took

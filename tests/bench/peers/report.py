@@ -36,11 +36,10 @@ TITLES = {
     "pvdma-single-use": "pvdma, strategy single-use",
     "none": "no device",
     "none-touched": "no device, memory touched first",
+    "vfio-touched": "vfio-pci, memory touched first",
 }
 # Which share of the mappings takes no longer
 SHARES = {0.5: "half", 0.9: "90%", 0.99: "99%", 0.999: "99.9%", 1: "all"}
-# Guests without devices, of which the second one's memory is touched first
-BARE, TOUCHED = "none", "none-touched"
 # Its strict mappings are in use, or there are none.
 STRICT = "pvdma-shared"
 MIB = 1 << 20
@@ -150,11 +149,10 @@ def starts(runs: Runs) -> str:
                              for size in runs.sizes()),
              *(cell(try_summary(runs.fact, name, "pinned_start", size), MIB, 1) for size in runs.sizes())]
             for name in TITLES if any(name in runs.names(size) for size in runs.sizes())]
-    # Direct assignment's, beyond that of a guest without devices.
-    for title, name, base in ((f"{TITLES[DIRECT]}: zeroing", TOUCHED, BARE), (f"{TITLES[DIRECT]}: pinning", DIRECT, TOUCHED)):
-        if any(name in runs.names(size) and base in runs.names(size) for size in runs.sizes()):
-            rows.append([title, *(cell(try_summary(runs.longer, name, base, size), 1, 1) for size in runs.sizes()),
-                         *("-" for _ in runs.sizes())])
+    for title, part in ((f"{TITLES[DIRECT]}: pinning", runs.pinning), (f"{TITLES[DIRECT]}: zeroing", runs.zeroing)):
+        found = [try_summary(part, size) for size in runs.sizes()]
+        if any(found):
+            rows.append([title, *(cell(value, 1, 1) for value in found), *("-" for _ in found)])
     return table(["", *(f"{size}, s" for size in runs.sizes()),
                   *(f"{size}, MiB pinned" for size in runs.sizes())], rows)
 
@@ -187,7 +185,7 @@ def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], not
 def notes_of(machine: str, everything: list[Figures], wrong: list[str], below: list[str]) -> list[str]:
     """What stands below the tables."""
     repetitions = len({run["repetition"] for run in everything if run["repetition"]})
-    first = [run["mapped_peak"] for run in everything if not run["repetition"]]
+    first = [run["working_set"] for run in everything if not run["repetition"]]
     working_set = f"Working set {first[0] / MIB:.1f} MiB; " if first else ""
     notes = [f"On {machine}.\n", f"{working_set}repetitions with all peers: {repetitions}; medians, with the least and the most.\n"]
     if wrong:
