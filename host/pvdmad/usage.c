@@ -82,6 +82,22 @@ static bool has_ipv6_address(const struct sysfs *sysfs, const char *interface)
 	return false;
 }
 
+/*
+ * Is there an interface above @interface (Documentation/ABI/testing/
+ * sysfs-class-net: upper_NAME)? Addresses and VMs are that one's then.
+ */
+static bool has_upper(const struct sysfs *sysfs, const char *interface)
+{
+	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
+
+	if (sysfs_list(sysfs, &names, NET "/%s", interface) < 0)
+		return false;
+	for (size_t i = 0; i < names.count; i++)
+		if (strncmp(names.list[i], "upper_", 6) == 0)
+			return true;
+	return false;
+}
+
 /* In words what @interface is used for; NULL for nothing. */
 static const char *interface_use(const struct sysfs *sysfs,
 				 const char *interface)
@@ -94,6 +110,8 @@ static const char *interface_use(const struct sysfs *sysfs,
 		return NULL;
 	if (sysfs_exists(sysfs, NET "/%s/master", interface))
 		return "is up and part of a bridge or bond";
+	if (has_upper(sysfs, interface))
+		return "is up and carries others (VLANs, or VMs' macvtaps)";
 	if (has_ipv4_route(sysfs, interface, &is_default))
 		return is_default ? "is up and has the default route" :
 				    "is up and has an address";

@@ -12,9 +12,10 @@
 /*
  * Appends a problem for each use of @dev that taking it away from the host
  * would break: disks that are mounted, swapped to, or part of what is (md, dm);
- * network interfaces that are up and have an address, or belong to a bridge or
- * bond; virtual functions that are switched on. It must be called in the host's
- * network namespace. 0 or a negative errno, not logged.
+ * network interfaces that are up and have an address, belong to a bridge or
+ * bond, or carry a VLAN or the like; virtual functions that are switched on. It
+ * must be called in the host's network namespace. 0 or a negative errno, not
+ * logged.
  */
 int usage_check(const struct sysfs *sysfs, const struct pci_device *dev,
 		struct problems *problems);

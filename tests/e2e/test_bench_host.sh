@@ -3,7 +3,7 @@
 #
 # bench_host: make bench BENCH_HOST=1 on a machine with devices: what is in use, and what has
 # something on it, is refused and left as it is; a blank disk is measured, and is blank again
-# and with its driver afterwards. The machine is L1, so guests are emulated, as everywhere here:
+# and with its driver afterwards, also of a run that was interrupted. The machine is L1, so guests are emulated, as everywhere here:
 # it is the way that counts, and no figure.
 #
 # shellcheck source=tests/e2e/lib.sh
@@ -12,6 +12,8 @@
 NVME=$(bed_bdf nvme) NIC=$(bed_bdf e1000e)
 TREE=/tmp/bench
 DISK=/dev/nvme0n1
+# as large as what is written there
+SIZE=$(stat -c %s "$BED_TOP/build/bench/disk.raw")
 
 # overlay NAME LOWER: a writable view at $TREE/NAME
 overlay() {
@@ -34,6 +36,8 @@ checkout() {
 	modprobe -a nvme e1000e
 	eventually 30 "a disk" test -b $DISK
 	same "the disk's driver" "$(bdf_driver "$NVME")" nvme
+	# as an operator may have set it, and must find it
+	echo nvme > "/sys/bus/pci/devices/$NVME/driver_override"
 }
 
 # bench DEVICE...: its status; what it says is in $E2E_RUN/bench
@@ -60,7 +64,7 @@ refused() {
 }
 
 in_use() {
-	local nic
+	local nic open
 
 	nic=$(ls "/sys/bus/pci/devices/$NIC/net")
 	ip link set "$nic" up
@@ -73,6 +77,16 @@ in_use() {
 	bench "$NIC"
 	refused "a NIC with nobody to talk to" 'FAIL peer: .*BENCH_PEER='
 	same "the NIC's driver" "$(bdf_driver "$NIC")" e1000e
+	ip link add link "$nic" name pvdma.7 type vlan id 7
+	ip link set "$nic" up
+	bench "$NIC"
+	refused "a NIC with a VLAN" "$nic, which is up and carries others"
+	ip link del pvdma.7
+	ip link set "$nic" down
+	exec {open}< $DISK
+	bench "$NVME"
+	refused "a disk that a process has" "$NVME: the process [0-9]+ \\(.*\\) has its disk nvme0n1 open"
+	exec {open}<&-
 	bench 0000:00:10.0
 	refused "a bridge" '0000:00:10.0 is a bridge'
 }
@@ -92,7 +106,7 @@ not_blank() {
 measured() {
 	local report=$TREE/top/build/bench/report.json
 
-	dd if=/dev/zero of=$DISK bs=1M count=64 oflag=direct status=none
+	dd if=/dev/zero of=$DISK bs=1M count=$((SIZE >> 20)) oflag=direct status=none
 	bench "${NVME#0000:}"
 	same "the status" "$(< "$E2E_RUN/bench.status")" 0
 	jq .ratios "$report"
@@ -105,9 +119,31 @@ measured() {
 as_before() {
 	same "the disk's driver" "$(bdf_driver "$NVME")" nvme
 	eventually 30 "the disk" test -b $DISK
-	cmp -n $((64 << 20)) $DISK /dev/zero
+	cmp -n "$SIZE" $DISK /dev/zero
+	same "what is to drive the disk" "$(< "/sys/bus/pci/devices/$NVME/driver_override")" nvme
+	same "links that are left" "$(ip -br link | grep -c pvdma || true)" 0
+	same "triggers that are left" \
+		"$(grep -c ^hist /sys/kernel/tracing/events/intel_iommu/qi_submit/trigger || true)" 0
 	same "processes that are left" "$(pgrep -c 'pvdma-agent|qemu-system' || true)" 0
 	same "mounts that are left" "$(grep -c /bench/peers /proc/mounts || true)" 0
+}
+
+guest_runs() {
+	pgrep qemu-system > /dev/null
+}
+
+# In the middle of a guest's work.
+interrupted() {
+	local pid
+
+	bench "$NVME" > "$E2E_RUN/interrupted" &
+	pid=$!
+	eventually 300 "a guest" guest_runs
+	sleep 5
+	kill -TERM "$(pgrep -f 'bedlib host')"
+	wait $pid
+	cat "$E2E_RUN/interrupted"
+	refused "what was interrupted" 'the script tidies up'
 }
 
 step checkout checkout
@@ -115,3 +151,5 @@ step in-use in_use
 step not-blank not_blank
 step measured measured
 step as-before as_before
+step interrupted interrupted
+step as-before-that as_before

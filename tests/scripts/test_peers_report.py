@@ -221,7 +221,7 @@ class Report(unittest.TestCase):
             "map_ns", "map_deviation_ns", "unmap_ns", "unmap_deviation_ns", "ns")], [4000, 6000, 2000, 400, 6000])
         self.assertNotIn("missed", figures)
         self.assertEqual((maps["2.pvdma-50"]["map1"]["mappings"], maps["2.pvdma-50"]["map1"]["missed"]), (10000, 0))
-        self.assertIn("| mappings of 4 KiB | map, ns | deviation | unmap, ns | deviation | no hits, % |", text)
+        self.assertIn("| mappings of 4 KiB | map, ns | deviation | unmap, ns | deviation | pages that missed, % |", text)
         self.assertIn("| vfio-pci | 2000 (1000-4000) | 6000 (3000-12000) | 1000 (500-2000) | 400 (400-400) | - |", text)
 
     def test_maps_that_missed(self):
@@ -266,15 +266,15 @@ class Report(unittest.TestCase):
         self.assert_fails("1.vfio: not measured: KeyError 'maps'")
 
     def test_latencies(self):
-        """Of all repetitions together; what was not measured is missed."""
+        """Of all repetitions together, by the ends of classes; what was not measured is missed."""
         self.three()
         self.write("3.vfio", "latency.work", "100 60\n256000 40\n")
         text = self.good()
-        self.assertIn("| vfio-pci | 0.1 | 256.0 | 256.0 | 256.0 | 256.0 |", text)
-        self.assertIn("| pvdma, the working set | 0.1 | 0.1 | 2.0 | 2.0 | 2.0 |", text)
+        self.assertIn("| vfio-pci | 0.1 | 272.4 | 272.4 | 272.4 | 272.4 |", text)
+        self.assertIn("| pvdma, the working set | 0.1 | 0.1 | 2.1 | 2.1 | 2.1 |", text)
         plot = (self.root / "plots.gp").read_text(encoding="utf-8")
         self.assertIn("bench-latency.svg", plot)
-        self.assertIn("0.1 0.8\n2 0.866667\n256 1\n", plot)
+        self.assertIn("0.108 0.8\n2.128 0.866667\n272.384 1\n", plot)
         self.write("3.vfio", "latency.work", "100 60\nerror=latency ended with status 1\n")
         self.assert_fails("3.vfio: not measured: ValueError map_latency: latency ended with status 1")
         self.write("2.vfio", "latency.work", "\n")
@@ -405,6 +405,13 @@ class Report(unittest.TestCase):
         text = self.good()
         self.assertIn("Below what is in use at once, and not counted: 1.pvdma-10: 2 mappings failed", text)
         self.assertNotIn("a tenth |", text)
+        # wrong data, blocked DMA and more than the quota are never excused by it
+        self.replace("1.pvdma-10", "seq.work", "verified=true", "verified=false\nerror=file 1 block 2 is wrong")
+        self.assert_fails("1.pvdma-10: sequential, 64 KiB: not verified", "1.pvdma-10: file 1 block 2 is wrong")
+        self.replace("1.pvdma-10", "seq.work", "is wrong", "could not be read")
+        self.assertIn("block 2 could not be read", self.good())
+        self.replace("1.pvdma-10", "run", "dma_faults=0", "dma_faults=3")
+        self.assert_fails("1.pvdma-10: 3 DMA faults")
 
     def test_gnuplot_fails(self):
         self.three()

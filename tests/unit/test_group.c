@@ -257,6 +257,17 @@ static void test_interface_ipv6(void **state)
 	assert_says(*state, NIC, "part of a bridge or bond");
 }
 
+static void test_interface_carries(void **state)
+{
+	fake_sys_pci(*state, NIC, 0x020000, "e1000e", 3);
+	fake_sys_net(*state, NIC, "eth0", true);
+	fake_sys_link(*state, ".", "sys/class/net/eth0/lower_x");
+	assert_fine(*state, NIC);
+	fake_sys_link(*state, "../eth0.100",
+		      "sys/class/net/eth0/upper_eth0.100");
+	assert_says(*state, NIC, "eth0, which is up and carries others");
+}
+
 static void test_functions(void **state)
 {
 	fake_sys_pci(*state, NIC, 0x020000, "e1000e", 3);
@@ -285,8 +296,8 @@ int main(void)
 		test(test_mounted),	   test(test_swap_and_btrfs),
 		test(test_holders),	   test(test_holders_ring),
 		test(test_multipath),	   test(test_interface),
-		test(test_interface_ipv6), test(test_functions),
-		test(test_bound),
+		test(test_interface_ipv6), test(test_interface_carries),
+		test(test_functions),	   test(test_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

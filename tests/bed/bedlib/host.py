@@ -6,8 +6,9 @@ modules, /dev, /proc and /sys, in a mount namespace of its own (host/enter.sh), 
 guests' kernels. Guests, and whatever they are given, are as in L1; but nothing is emulated.
 
 A device that is in use is never touched: pvdmactl doctor, the same judge as for
-pvdmad's users, says so, and a VFIO group that somebody has opened is busy. Whatever happens to
-the script, each device has its old driver in the end, and no process of the script's is left.
+pvdmad's users, says so; nobody may have opened a disk of it, and a VFIO group that somebody has
+opened is busy. Whatever happens to the script, each device has its old driver, and driver_override,
+in the end, and no process of the script's is left. One that is interrupted has time to tidy up.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import time
 from dataclasses import dataclass
@@ -31,28 +33,31 @@ DOCTOR = TOP / "build/bin/pvdmactl"
 # What doctor looks at that has to be right for a guest with these devices.
 CHECKS = ("iommu", "interrupt remapping", "devices", "kvm")
 ADDRESS = re.compile(r"([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-BIND_SECONDS = 10
+END_SECONDS = 10
+# for what a script does at its end: guests stop, a disk is wiped
+TIDY_SECONDS = 150
 
 
 @dataclass
 class Device:
-    """A PCI device: its address, who drives it now, who would."""
+    """A PCI device: its address, who drives it now, who would, what was to."""
     bdf: str
     bound: str  # "" for nobody
     driver: str
+    override: str  # "" for none
 
     def put_back(self) -> None:
         """The driver that it had, or none."""
         folder = PCI / "devices" / self.bdf
-        (folder / "driver_override").write_text("\n")
-        if _driver(self.bdf) == self.bound:
-            return
-        if (folder / "driver").exists():
-            (folder / "driver/unbind").write_text(self.bdf)
-        if self.bound == VFIO:
-            (folder / "driver_override").write_text(VFIO)
-        if self.bound:
-            (PCI / "drivers_probe").write_text(self.bdf)
+        try:
+            if _driver(self.bdf) != self.bound:
+                if (folder / "driver").exists():
+                    (folder / "driver/unbind").write_text(self.bdf)
+                if self.bound:
+                    (folder / "driver_override").write_text(self.bound)
+                    (PCI / "drivers_probe").write_text(self.bdf)
+        finally:
+            (folder / "driver_override").write_text(self.override + "\n")
         progress(f"{self.bdf} is back with {_driver(self.bdf) or 'no driver'}")
 
 
@@ -96,6 +101,30 @@ def _not_busy(bdf: str) -> None:
         raise BedError(f"{bdf} has {VFIO}, and somebody uses it: /dev/vfio/{group}: {error.strerror}") from None
 
 
+def _not_open(bdf: str) -> None:
+    """No process has a disk of the device: neither doctor's mounts nor an exclusive claim tell of
+    a VM that has it as a block device."""
+    numbers = {}
+    for path in Path("/sys/class/block").iterdir():
+        if f"/{bdf}/" in f"{path.resolve()}/":
+            major, minor = (path / "dev").read_text().split(":")
+            numbers[os.makedev(int(major), int(minor))] = path.name
+    for path in Path("/proc").glob("[0-9]*/fd/*") if numbers else ():
+        try:
+            status = path.stat()
+            if stat.S_ISBLK(status.st_mode) and status.st_rdev in numbers:
+                owner = path.parent.parent
+                raise BedError(f"{bdf}: the process {owner.name} ({(owner / 'comm').read_text().strip()}) "
+                               f"has its disk {numbers[status.st_rdev]} open")
+        except OSError:
+            pass  # closed, or ended
+
+
+def _override(bdf: str) -> str:
+    text = (PCI / "devices" / bdf / "driver_override").read_text().strip()
+    return "" if text == "(null)" else text
+
+
 def _devices(addresses: list[str]) -> list[Device]:
     """The devices, none of which is in use, or BedError."""
     for text in addresses:
@@ -112,10 +141,11 @@ def _devices(addresses: list[str]) -> list[Device]:
         bound = _driver(bdf)
         if bound == VFIO:
             _not_busy(bdf)
+        _not_open(bdf)
         driver = bound if bound not in ("", VFIO) else _driver_for(bdf)
         if driver.replace("-", "_") not in known:
             raise BedError(f"guests have no driver {driver} for {bdf}: add it to {BED / 'modules.guest'}")
-        devices.append(Device(bdf, bound, driver))
+        devices.append(Device(bdf, bound, driver, _override(bdf)))
     return devices
 
 
@@ -145,7 +175,7 @@ def _descendants() -> list[int]:
 
 def _end_all() -> None:
     """Kill and reap what the script has left; a device is given back when nobody has it."""
-    end = time.monotonic() + BIND_SECONDS
+    end = time.monotonic() + END_SECONDS
     while pids := _descendants():
         for pid in pids:
             try:
@@ -160,6 +190,20 @@ def _end_all() -> None:
         if time.monotonic() > end:
             raise BedError(f"processes do not end: {pids}")
         time.sleep(run.POLL_SECONDS)
+
+
+def _end_script(child: "subprocess.Popen[bytes]") -> None:
+    """Nothing interrupts what comes now; a script that still runs has time to tidy up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if child.poll() is None:
+        progress("the script tidies up")
+        child.terminate()
+        try:
+            child.wait(TIDY_SECONDS)
+        except subprocess.TimeoutExpired:
+            progress(f"it did not end within {TIDY_SECONDS} s")
+    end_child(child)
 
 
 class Run(run.Run):
@@ -192,6 +236,6 @@ class Run(run.Run):
             self.stack.callback(_end_all)
             child = subprocess.Popen(self._argv(), preexec_fn=die_with_parent, start_new_session=True,
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            self.stack.callback(end_child, child)
+            self.stack.callback(_end_script, child)
             progress(f"on this machine, with {' '.join(device.bdf for device in devices)}; logs in {self.out}")
             return self.follow(child)

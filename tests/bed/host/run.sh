@@ -25,8 +25,17 @@ cd /root || exit
 
 mapfile -d '' -t args < /bed/out/run/args
 began=$SECONDS
-timeout -k 10 "$BED_SECONDS" bash /bed/out/run/script "${args[@]}" > /bed/out/script.log 2>&1 < /dev/null
+# It is told of an end, by whoever wants one, and has time for what it does then.
+timeout -k 120 "$BED_SECONDS" bash /bed/out/run/script "${args[@]}" > /bed/out/script.log 2>&1 < /dev/null &
+script=$!
+trap 'kill "$script"' TERM
+wait $script
 status=$?
+while kill -0 $script 2> /dev/null; do
+	wait $script
+	status=$?
+done
+trap - TERM
 # a script may have a status of 124 of its own
 if (((status == 124 || status == 137) && SECONDS - began >= BED_SECONDS)); then
 	verdict fail script "no end after $BED_SECONDS s"

@@ -7,6 +7,7 @@
 #   database.sh start TOOLS FOLDER            the guest: its server, until it answers
 #   database.sh work TOOLS CLIENTS COUNT      so many transactions of each client; figures
 #   database.sh stop TOOLS
+#   database.sh end TOOLS                     whatever of it is there goes
 #
 # TOOLS is where the image is mounted, FOLDER a folder of the file system on the disk. All is durable, as
 # PostgreSQL sees to by itself. That the sums of pgbench's tables agree verifies what was read
@@ -101,5 +102,11 @@ work) work "$3" "$4" ;;
 stop)
 	server stop
 	leave
+	;;
+end)
+	[ ! -e "$tools/pg/postmaster.pid" ] || in_it pg_ctl --mode=immediate --silent stop || true
+	for name in tmp proc dev pg; do
+		umount "$tools/$name" 2> /dev/null || true
+	done
 	;;
 esac

@@ -23,6 +23,8 @@ set -euo pipefail
 . "$BED_SCRIPT_DIR/peers.sh"
 
 runs=$BED_OUT/runs
+image=$BED_TOP/build/bench/disk.raw
+files=$WORK_RUN/files tools=$WORK_RUN/tools
 declare -i failed=0 written=0
 
 # one NAME OPTION...: a run of its own, as far as it comes
@@ -50,21 +52,17 @@ plan()
 	done
 }
 
-# blank DISK BYTES: whether nobody has it, or has written anything where files will be
+# blank DISK BYTES: whether nobody has written anything where files will be
 blank()
 {
-	local found=0 others
+	local found=0
 
-	# whose disks would the guest find, and which of them first?
-	others=$(peer_children "$WORK_DISK" '/sys/block/*' | grep -vx "${1#/dev/}" | xargs)
 	blkid -p "$1" > "$WORK_RUN/found" || found=$?
-	if [[ -n $others ]]; then
-		echo "$WORK_DISK has more than one disk: beside $1 also $others"
 	# 2: nothing is known that looks like this
-	elif ((found != 2)); then
+	if ((found != 2)); then
 		echo "$1 has something on it: $(< "$WORK_RUN/found")"
-	elif [[ -n $(lsblk -nro MOUNTPOINTS "$1" | tr -d '\n') || $(lsblk -nro NAME "$1" | wc -l) != 1 ]]; then
-		echo "$1 is in use: $(lsblk -nro NAME,MOUNTPOINTS "$1" | xargs)"
+	elif [[ $(lsblk -nro NAME "$1" | wc -l) != 1 ]]; then
+		echo "$1 has parts: $(lsblk -nro NAME "$1" | xargs)"
 	elif (($(blockdev --getsize64 "$1") < $2)); then
 		echo "$1 has less than $2 bytes"
 	elif ! cmp -s -n "$2" "$1" /dev/zero; then
@@ -75,50 +73,80 @@ blank()
 	return 1
 }
 
-# As the machine was: nothing is traced, and a disk that was written to is blank.
+uuid_of()
+{
+	blkid -p -o value -s UUID "$1"
+}
+
+# As the machine was: nothing is traced or mounted, no link is left, and a disk that was written
+# to is blank, if it is that disk. One thing that fails keeps none of the others from being done.
 at_end()
 {
-	local status=$?
+	local status=$? disk
 
+	set +e
 	iotlb_unwatch
+	links_end
+	! mountpoint -q "$tools" || sh "$BED_SCRIPT_DIR/database.sh" end "$tools"
+	! mountpoint -q "$tools" || umount "$tools"
+	! mountpoint -q "$files" || umount "$files"
 	if ((written)); then
-		unbind_vfio "$WORK_DISK"
-		dd if=/dev/zero of="$(peer_disk_of "$WORK_DISK")" bs=1M count=$((written >> 20)) \
-			oflag=direct conv=fsync status=none
+		devices_take "$WORK_DISK"
+		disk=$(device_disk "$WORK_DISK")
+		if [[ -n $disk && $(uuid_of "$disk") == "$(uuid_of "$image")" ]]; then
+			dd if=/dev/zero of="$disk" bs=1M count=$((written >> 20)) oflag=direct conv=fsync,nocreat status=none
+		else
+			verdict fail disk "the benchmark's files are not on ${disk:-any disk} of $WORK_DISK, which is left as it is"
+			status=1
+		fi
 	fi
 	exit $status
+}
+
+# What VFIO's and KVM's figures are read from must be readable.
+readable()
+{
+	local file=/sys/kernel/security/lockdown
+
+	if [[ -e $file && $(< "$file") != *'[none]'* ]]; then
+		verdict fail lockdown "this kernel is locked down (Secure Boot), and keeps KVM's counters to itself: boot without"
+		exit 1
+	fi
 }
 
 # The files onto a disk of the machine itself.
 host_disk()
 {
-	local image=$BED_TOP/build/bench/disk.raw why size disk
+	local why size disk
 
-	modprobe "$(bed_driver "$WORK_DISK")"
-	unbind_vfio "$WORK_DISK"
+	devices_take "$WORK_DISK" || exit 1
 	size=$(command stat -c %s "$image")
-	disk=$(peer_disk_of "$WORK_DISK")
+	if ! disk=$(device_disk "$WORK_DISK" 2> "$WORK_RUN/why"); then
+		verdict fail disk "$(< "$WORK_RUN/why")"
+		exit 1
+	fi
 	if ! why=$(blank "$disk" "$size"); then
 		verdict fail disk "$why. The benchmark writes there: name a disk with nothing on it (blkdiscard \
 empties one whose data nobody wants)"
 		exit 1
 	fi
 	written=$size
-	dd if="$image" of="$disk" bs=1M oflag=direct conv=fsync status=none
+	dd if="$image" of="$disk" bs=1M oflag=direct conv=fsync,nocreat status=none
 }
 
 # A database on the disk, by the host: a guest would take minutes for it.
 make_database()
 {
-	local disk=$WORK_RUN/disk tools=$WORK_RUN/tools
+	local disk
 
-	modprobe -a loop ext4 "$(bed_driver "$WORK_DISK")"
-	unbind_vfio "$WORK_DISK"
-	mkdir -p "$disk" "$tools"
-	mount -t ext4 -o noatime "$(peer_disk_of "$WORK_DISK")" "$disk"
+	modprobe -a loop ext4
+	devices_take "$WORK_DISK"
+	mkdir -p "$files" "$tools"
+	disk=$(device_disk "$WORK_DISK")
+	mount -t ext4 -o noatime "$disk" "$files"
 	mount -o loop,ro "$BED_TOP/build/bench/database.ext4" "$tools"
-	sh "$BED_SCRIPT_DIR/database.sh" make "$tools" "$disk/pg"
-	umount "$tools" "$disk"
+	sh "$BED_SCRIPT_DIR/database.sh" make "$tools" "$files/pg"
+	umount "$tools" "$files"
 }
 
 trap at_end EXIT
@@ -131,6 +159,7 @@ if [[ -n ${BED_HOST:-} && -n $WORK_NIC && -z ${BENCH_PEER:-} ]]; then
 'pvdma-work serve PORT' runs on another machine of its network, which has DHCP"
 	exit 1
 fi
+readable
 [[ -z ${BED_HOST:-} || -z $WORK_DISK ]] || host_disk
 if [[ -n $WORK_DISK ]]; then
 	progress 'a database on the disk'

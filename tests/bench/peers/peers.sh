@@ -7,6 +7,8 @@
 # its memory (shared, on tmpfs with huge pages; but vfio-anonymous's) are the same. Behind paravirtual and emulated devices the host's own drivers use the
 # hardware, without the host's page cache, and packets go over a bridge and a tap.
 #
+# Their devices in the host's own hands: devices.sh.
+#
 #   PEERS              their names, in their order
 #   PEERS_STARTED      those whose start with guests of several sizes is measured; a guest without
 #                      devices, and ones whose memory QEMU touches first, tell apart what
@@ -17,11 +19,14 @@
 #                      map_benchmark is to judge; direct assignment's stands for all others
 #   peer_stop          whatever runs beside the guest; the guest is gone by then
 
-# The reader of these is host.sh.
+# The reader of what is set here is host.sh, or one.sh.
 # shellcheck disable=SC2034
+# shellcheck source=tests/bench/peers/devices.sh
+. "${BASH_SOURCE[0]%/*}/devices.sh"
+
+# The reader of these is host.sh.
 PEERS='vfio vfio-anonymous virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
 	pvdma-100 pvdma-50 pvdma-25 pvdma-10 pvdma-shared pvdma-single-use'
-# shellcheck disable=SC2034
 PEERS_STARTED='none none-touched vfio-touched vfio pvdma-100'
 
 # What is mapped beyond the working set when all is granted: the guest, and what the
@@ -70,7 +75,7 @@ peer_start()
 		peer_virtio_iommu iommu.strict=0 "$@"
 		;;
 	intel-iommu)
-		peer_behind intel-iommu,caching-mode=on,intremap=off,aw-bits=48 \
+		peer_behind "intel-iommu,caching-mode=on,intremap=off,aw-bits=$(width)" \
 			'iommu.strict=1 intel_iommu=on' "$@"
 		;;
 	virtio)
@@ -118,31 +123,22 @@ peer_virtio_iommu()
 		echo virtio_iommu
 		sed -n 's/^@boot //p' "$BED_TOP/tests/bed/modules.guest" | tr ' ' '\n'
 	} > "$WORK_RUN/boot-modules"
-	peer_behind virtio-iommu-pci,aw-bits=48 "$words" --file "$WORK_RUN/boot-modules:boot-modules" "$@"
+	peer_behind "virtio-iommu-pci,aw-bits=$(width)" "$words" --file "$WORK_RUN/boot-modules:boot-modules" "$@"
 }
 
-# peer_host_devices: the host drives the hardware; $peer_disk is its disk, and whoever opens tap0 is
-# on the NIC's network.
+# peer_host_devices: the host drives the hardware; $peer_disk is its disk, and whoever opens the tap
+# is on the NIC's network.
 peer_host_devices()
 {
-	local nic bdf
+	local nic
 
-	for bdf in "${WORK_DEVICES[@]}"; do
-		modprobe "$(bed_driver "$bdf")"
-	done
-	unbind_vfio "${WORK_DEVICES[@]}"
-	[[ -z $WORK_DISK ]] || peer_disk=$(peer_disk_of "$WORK_DISK")
+	devices_take "${WORK_DEVICES[@]}"
+	[[ -z $WORK_DISK ]] || peer_disk=$(device_disk "$WORK_DISK")
 	[[ -n $WORK_NIC ]] || return 0
-	modprobe -a tun bridge vhost_net
-	nic=$(peer_child "$WORK_NIC" '/sys/class/net/*')
+	modprobe vhost_net
+	nic=$(device_nic "$WORK_NIC")
 	peer_linear "$nic"
-	ip link add br0 type bridge
-	ip tuntap add tap0 mode tap
-	ip link set tap0 master br0
-	ip link set "$nic" master br0
-	ip link set "$nic" up
-	ip link set tap0 up
-	ip link set br0 up
+	links_make "$nic"
 }
 
 # peer_linear INTERFACE: the emulated e1000e loses packets of several pieces, and of
@@ -150,45 +146,6 @@ peer_host_devices()
 peer_linear()
 {
 	[[ -n ${BED_HOST:-} ]] || "$WORK_BIN/pvdma-work" linear "$1"
-}
-
-# peer_disk_of BDF: the host's /dev/... for all of a disk. Traps call it, in which a "return"
-# alone returns what was before the trap.
-peer_disk_of()
-{
-	local name
-
-	name=$(peer_child "$1" '/sys/block/*') || return 1
-	until [[ -b /dev/$name ]]; do
-		bed_pause
-	done
-	echo "/dev/$name"
-}
-
-# peer_child BDF PATTERN: the name of what a driver made for a device, once it is there
-peer_child()
-{
-	local end=$((SECONDS + 120)) name
-
-	while ((SECONDS < end)); do
-		name=$(peer_children "$1" "$2" | head -n 1)
-		[[ -z $name ]] || { echo "$name"; return 0; }
-		bed_pause
-	done
-	echo "no $2 of $1" >&2
-	return 1
-}
-
-# peer_children BDF PATTERN: the names of all that there are now
-peer_children()
-{
-	local path
-
-	# a pattern is to be one here
-	# shellcheck disable=SC2086
-	for path in $2; do
-		[[ $(readlink -f "$path") != */$1/* ]] || echo "${path##*/}"
-	done
 }
 
 # peer_beside DISK NIC NET-OPTIONS OPTION...: devices of QEMU's own on the host's
@@ -204,7 +161,7 @@ peer_beside()
 		slot=0x11
 	fi
 	[[ -z $WORK_NIC ]] || devices+=(
-		--qemu-arg "-netdev tap,id=net,ifname=tap0,script=no,downscript=no$net"
+		--qemu-arg "-netdev tap,id=net,ifname=$DEVICES_TAP,script=no,downscript=no$net"
 		--qemu-arg "-device $nic,romfile=,id=dev1,addr=$slot,netdev=net,mac=52:54:00:00:01:01")
 	vm_start "${devices[@]}" "$@"
 }
@@ -238,8 +195,5 @@ peer_agent()
 peer_stop()
 {
 	[[ -z ${agent:-} ]] || agent_stop
-	if [[ -e /sys/class/net/tap0 ]]; then
-		ip link del tap0
-		ip link del br0
-	fi
+	links_end
 }

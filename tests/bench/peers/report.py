@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plots
-from figures import KINDS, MAPS, NS, Figures, complaints, read_run
+from figures import KINDS, MAPS, NS, Figures, complaints, failures, read_run
 from ratios import DIRECT, RATIOS, Missing, Runs, Summary, ratios, summary
 
 TITLES = {
@@ -63,16 +63,17 @@ def label(run: Figures) -> str:
 def judge(runs: list[Figures]) -> tuple[Runs, list[str], list[str]]:
     """The runs that count, what is wrong with others, and what need not count."""
     needed = max((run["mapped_peak"] + run["bounce_pool"] for run in runs
-                  if run["name"] == STRICT and not complaints(run)), default=0)
+                  if run["name"] == STRICT and not complaints(run) + failures(run)), default=0)
     good, wrong, below = [], [], []
     for run in runs:
-        found = [f"{label(run)}: {text}" for text in complaints(run)]
-        if not found and run["repetition"]:
+        found, failed = ([f"{label(run)}: {text}" for text in texts] for texts in (complaints(run), failures(run)))
+        if not found + failed and run["repetition"]:
             good.append(run)
+        wrong += found
         if run["quota"] is not None and run["quota"] < needed:
-            below += found
+            below += failed
         else:
-            wrong += found
+            wrong += failed
     return Runs(good), wrong, below
 
 
@@ -133,7 +134,7 @@ def maps(runs: Runs, kind: str) -> str:
     rows = [[TITLES[name], *(cell(try_summary(runs.figure, name, kind, figure, "maps"), 1, 0) for figure in columns),
              cell(try_summary(runs.figure, name, kind, "missed", "maps"), 0.01, 2)]
             for name in TITLES if any(kind in run["maps"] for run in runs.of(name).values())]
-    return table([f"mappings of {MAPS[kind]}", *columns.values(), "no hits, %"], rows)
+    return table([f"mappings of {MAPS[kind]}", *columns.values(), "pages that missed, %"], rows)
 
 
 def latencies(runs: Runs) -> str:
