@@ -77,12 +77,6 @@ in_use() {
 	bench "$NIC"
 	refused "a NIC with nobody to talk to" 'FAIL peer: .*BENCH_PEER='
 	same "the NIC's driver" "$(bdf_driver "$NIC")" e1000e
-	ip link add link "$nic" name pvdma.7 type vlan id 7
-	ip link set "$nic" up
-	bench "$NIC"
-	refused "a NIC with a VLAN" "$nic, which is up and carries others"
-	ip link del pvdma.7
-	ip link set "$nic" down
 	exec {open}< $DISK
 	bench "$NVME"
 	refused "a disk that a process has" "$NVME: the process [0-9]+ \\(.*\\) has its disk nvme0n1 open"

@@ -34,6 +34,8 @@ DOCTOR = TOP / "build/bin/pvdmactl"
 CHECKS = ("iommu", "interrupt remapping", "devices", "kvm")
 ADDRESS = re.compile(r"([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 END_SECONDS = 10
+# between the last word and the end
+LEAVE_SECONDS = 1
 # for what a script does at its end: guests stop, a disk is wiped
 TIDY_SECONDS = 150
 
@@ -196,7 +198,9 @@ def _end_script(child: "subprocess.Popen[bytes]") -> None:
     """Nothing interrupts what comes now; a script that still runs has time to tidy up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    if child.poll() is None:
+    try:
+        child.wait(LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
         progress("the script tidies up")
         child.terminate()
         try:
