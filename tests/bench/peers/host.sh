@@ -188,7 +188,8 @@ working_set=0
 } > "$runs/planned"
 
 # The working set is what is mapped at most where all is granted and nothing is
-# mapped ahead: what the network's and the disk's direct I/O has touched. A guest of its own finds it, before the others.
+# mapped ahead: what the network's and the disk's direct I/O has touched. A guest of its own
+# finds it, before the others.
 if [[ -n ${first:-} ]]; then
 	one "$first" 0
 	[[ -e $runs/$first/complete ]] || exit

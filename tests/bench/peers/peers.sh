@@ -4,7 +4,8 @@
 # peers.sh: the ways to give a guest a disk and a NIC that are compared.
 #
 # In all of them the disk and the NIC are those of tests/work/l1.sh; the guest, its kernel and
-# its memory (shared, on tmpfs with huge pages; but vfio-anonymous's) are the same. Behind paravirtual and emulated devices the host's own drivers use the
+# its memory (shared, on tmpfs with huge pages; but vfio-anonymous's) are the same. Behind
+# paravirtual and emulated devices the host's own drivers use the
 # hardware, without the host's page cache, and packets go over a bridge and a tap.
 #
 # Their devices in the host's own hands: devices.sh.
@@ -24,7 +25,6 @@
 # shellcheck source=tests/bench/peers/devices.sh
 . "${BASH_SOURCE[0]%/*}/devices.sh"
 
-# The reader of these is host.sh.
 PEERS='vfio vfio-anonymous virtio-iommu-strict virtio-iommu-lazy intel-iommu virtio emulated
 	pvdma-100 pvdma-50 pvdma-25 pvdma-10 pvdma-shared pvdma-single-use'
 PEERS_STARTED='none none-touched vfio-touched vfio pvdma-100'
