@@ -155,20 +155,23 @@ static void test_used_candidate(void **state)
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
 		uint32_t steps = policy_round(f->policy);
-		uint32_t looked[REUSE_LOOKS], at;
+		uint32_t looked[REUSE_LOOKS], idle = 0, n = 0, at;
+		struct standings st;
 
-		gather(f->policy, &steps);
+		take_standings(f->policy, &st);
+		gather(f->policy, &steps, &st);
 		assert_int_equal(root->n_pool, REUSE_POOL);
 		/* the first one that will be looked at */
 		at = root->pool[(uint32_t)rand() % REUSE_POOL];
 		root->hand = at + 1;
 		f->referenced[at] = true;
-		for (uint32_t i = 0; i < REUSE_LOOKS; i++) {
-			looked[i] = at;
+		while (n < REUSE_LOOKS && idle < REUSE_IDLE) {
+			looked[n++] = at;
+			idle += !f->referenced[at];
 			at = f->nodes[at].next;
 		}
-		gather(f->policy, &steps);
-		check_least(f, looked, REUSE_LOOKS);
+		gather(f->policy, &steps, &st);
+		check_least(f, looked, n);
 		stood_back += !pooled(f, looked[0]);
 		root->now++;
 	}

@@ -11,12 +11,13 @@
  * be it mapped or a ghost, its age goes into the life table (life.h) of its class,
  * which says what extents of each age are worth.
  *
- * To find a victim the hand goes REUSE_LOOKS extents on. They enter the pool,
- * which keeps the REUSE_POOL that are worth least of all it has seen; the least
- * of those is proposed. While candidates turn out to be held the next of the
- * pool follow, and the hand only moves when it is empty: so going round once
- * proposes all. When no more steps are left than there are extents, each is
- * proposed in turn, whatever it is worth.
+ * To find a victim the hand goes on until REUSE_IDLE extents were not used, or
+ * over REUSE_LOOKS of them. They enter the pool, which keeps the REUSE_POOL that
+ * are worth least of all it has seen; the least of those is proposed. While
+ * candidates turn out to be held the next of the pool follow, and the hand only
+ * moves when it is empty: so going round once proposes all. When no more steps
+ * are left than there are extents, each is proposed in turn, whatever it is
+ * worth.
  *
  * Invariants: the hand points to an extent of the ring, or the ring is empty;
  * an extent is in the pool if and only if it has REUSE_POOLED; there are at
@@ -31,7 +32,8 @@
 #include "host/agent/policy/policy_impl.h"
 #include "host/lib/macros.h"
 
-#define REUSE_LOOKS  32u /* extents that are looked at for a victim */
+#define REUSE_LOOKS  32u /* extents that are looked at for a victim, at most */
+#define REUSE_IDLE   16u /* ... until so many were not used */
 #define REUSE_POOL   32u /* candidates */
 #define REUSE_GHOSTS 1u	 /* for each extent */
 /* Worths are computed this often while as many extents come as there are. */
@@ -154,32 +156,26 @@ static void pool_remove(struct policy *policy, uint32_t extent)
 	pool_remove_at(policy, at);
 }
 
-/* Where in the pool, which is not empty, what is worth least is. */
-static uint32_t pool_least(const struct policy *policy)
-{
-	const struct reuse_root *root = root_of(policy);
-	float least = worth(policy, root->pool[0]);
-	uint32_t at = 0;
-
-	for (uint32_t i = 1; i < root->n_pool; i++) {
-		float w = worth(policy, root->pool[i]);
-
-		if (w < least) {
-			at = i;
-			least = w;
-		}
-	}
-	return at;
-}
-
 /*
- * What the pool's extents are worth, by their places, while it is filled: time
- * stands still then, and who is found to be used makes it be taken anew.
+ * What the pool's extents are worth, by their places, while a victim is sought:
+ * time stands still then, and who is found to be used makes it be taken anew.
  */
 struct standings {
 	float worths[REUSE_POOL];
 	uint32_t most; /* where the largest one is; REUSE_POOL: not known */
 };
+
+/* Where in the pool, which is not empty, what is worth least is. */
+static uint32_t find_least(const struct policy *policy,
+			   const struct standings *st)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 1; i < root_of(policy)->n_pool; i++)
+		if (st->worths[i] < st->worths[at])
+			at = i;
+	return at;
+}
 
 static void take_standings(const struct policy *policy, struct standings *ret)
 {
@@ -422,21 +418,23 @@ static void reuse_cold(struct policy *policy, uint32_t extent)
 }
 
 /* Fills the pool from the ring. */
-static void gather(struct policy *policy, uint32_t *steps)
+static void gather(struct policy *policy, uint32_t *steps,
+		   struct standings *standings)
 {
-	struct standings standings;
+	uint32_t idle = 0;
 
-	take_standings(policy, &standings);
-	for (uint32_t i = min(REUSE_LOOKS, policy_count(policy)); i > 0; i--) {
+	for (uint32_t i = min(REUSE_LOOKS, policy_count(policy));
+	     i > 0 && idle < REUSE_IDLE; i--) {
 		uint32_t extent;
 
 		if (*steps <= policy_count(policy))
 			return;
 		extent = ring_step(policy, steps);
-		if (look(policy, extent) &&
-		    policy_node(policy, extent)->data & REUSE_POOLED)
-			take_standings(policy, &standings);
-		pool_add(policy, extent, &standings);
+		if (!look(policy, extent))
+			idle++;
+		else if (policy_node(policy, extent)->data & REUSE_POOLED)
+			take_standings(policy, standings);
+		pool_add(policy, extent, standings);
 	}
 }
 
@@ -445,20 +443,24 @@ static uint32_t choose(struct policy *policy, uint32_t *steps)
 {
 	struct reuse_root *root = root_of(policy);
 	bool refused = root->proposed != 0;
+	struct standings standings;
 
+	take_standings(policy, &standings);
 	while (*steps > policy_count(policy)) {
 		uint32_t at, extent;
 
 		if (!refused || root->n_pool == 0)
-			gather(policy, steps);
+			gather(policy, steps, &standings);
 		refused = true;
 		if (root->n_pool == 0 || *steps <= policy_count(policy))
 			break;
 		--*steps;
-		at = pool_least(policy);
+		at = find_least(policy, &standings);
 		extent = root->pool[at];
 		if (!look(policy, extent))
 			return extent;
+		standings.worths[at] = worth(policy, extent);
+		standings.most = REUSE_POOL;
 	}
 	return POLICY_NONE;
 }
