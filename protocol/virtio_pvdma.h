@@ -25,6 +25,7 @@
 #define VIRTIO_PVDMA_F_UNMAP	0 /* UNMAP requests */
 #define VIRTIO_PVDMA_F_RELEASE	1 /* RELEASE requests */
 #define VIRTIO_PVDMA_F_PREFETCH 2 /* PREFETCH requests */
+#define VIRTIO_PVDMA_F_SAMPLE	3 /* they say how many uses they stand for */
 
 /*
  * Strategies: what happens to a granule's mapping after its last use. The lower
@@ -104,10 +105,13 @@ struct virtio_pvdma_config {
  */
 struct virtio_pvdma_req_head {
 	__u8 type;	 /* VIRTIO_PVDMA_T_* */
-	__u8 flags;	 /* zero */
+	__u8 flags;	 /* zero; PREFETCH, with F_SAMPLE: log2 of the uses */
 	__le16 count;	 /* items that follow */
 	__le32 endpoint; /* on whose behalf; zero for INIT and LEAF */
 };
+
+/* The most that a PREFETCH's flags may say */
+#define VIRTIO_PVDMA_SAMPLE_MAX 15
 
 /* The item of INIT (exactly one) */
 struct virtio_pvdma_init {

@@ -38,6 +38,32 @@ static void pvdma_batch_note_leaves(struct pvdma_batch *b)
 	}
 }
 
+/* ... and maps what it asks for. */
+static void pvdma_batch_note_asked(const struct pvdma_batch *b)
+{
+	const struct pvdma_msg *msg = b->slot->main;
+	u16 i, n = pvdma_encode_count(msg);
+
+	for (i = 0; b->asked && i < n; i++)
+		pvdma_pressure_asked(b->asked,
+				     le64_to_cpu(msg->item[i].range.first),
+				     le32_to_cpu(msg->item[i].range.count));
+}
+
+/* Of what waits to be asked for: how many bytes were asked for before? */
+u64 pvdma_batch_again(const struct pvdma_batch *b)
+{
+	const struct pvdma_msg *msg = b->slot->main;
+	u16 i, n = pvdma_encode_count(msg);
+	u64 again = 0;
+
+	for (i = 0; b->asked && i < n; i++)
+		again += pvdma_pressure_missed(
+			b->asked, le64_to_cpu(msg->item[i].range.first),
+			le32_to_cpu(msg->item[i].range.count), b->track->shift);
+	return again;
+}
+
 int pvdma_batch_flush(struct pvdma_batch *b)
 {
 	int err;
@@ -48,8 +74,10 @@ int pvdma_batch_flush(struct pvdma_batch *b)
 	b->slot->patience_us =
 		pvdma_encode_count(b->slot->leaf) ? 0 : b->patience_us;
 	err = pvdma_request_run(b->slot);
-	if (!err)
+	if (!err) {
 		pvdma_batch_note_leaves(b);
+		pvdma_batch_note_asked(b);
+	}
 	pvdma_request_put(b->slot);
 	b->slot = NULL;
 	return err;

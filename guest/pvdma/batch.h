@@ -6,6 +6,7 @@
 #define PVDMA_BATCH_H
 
 #include "env.h"
+#include "pressure.h"
 
 struct pvdma;
 struct pvdma_slot;
@@ -22,6 +23,7 @@ struct pvdma_batch {
 	u32 misses;	 /* granules asked for */
 	bool every;	 /* ask for all, mapped or not (single-use) */
 	u32 patience_us; /* of its requests: see struct pvdma_slot */
+	struct pvdma_pressure *asked; /* where what was mapped is noted */
 };
 
 static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,
@@ -53,6 +55,12 @@ int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size);
  * caller gives up all its holds.
  */
 int pvdma_batch_flush(struct pvdma_batch *b);
+
+/*
+ * Of what was noted and not sent: how many bytes had been mapped before, and
+ * missed now for the first time since. 0 where that is not noted (@asked).
+ */
+u64 pvdma_batch_again(const struct pvdma_batch *b);
 
 /* Forgets what was noted and not sent. */
 void pvdma_batch_cancel(struct pvdma_batch *b);

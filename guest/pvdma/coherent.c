@@ -115,8 +115,10 @@ struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 	err = pvdma_coherent_hold(ep, addr, size, gfp);
 	/* this can't be copied: what is there for copies makes room */
 	if (unlikely(err == -ENOMEM) &&
-	    pvdma_bounce_shrink(ep->pv, PVDMA_POOL_MAPPED))
+	    pvdma_pool_shrink(ep->pv, PVDMA_POOL_MAPPED)) {
 		err = pvdma_coherent_hold(ep, addr, size, gfp);
+		pvdma_reserve_later(ep->pv);
+	}
 	if (err)
 		goto fail_put;
 	pvdma_count(ep, allocs, 1);

@@ -154,7 +154,7 @@ static void pvdma_config_quota(struct pvdma *pv, const struct pvdma_conf *old,
 	}
 	if (now->excess) {
 		for (kind = 0; kind < PVDMA_NR_POOLS; kind++)
-			freed += pvdma_bounce_shrink(pv, kind);
+			freed += pvdma_pool_shrink(pv, kind);
 		dev_info(
 			dev,
 			"the host wants %llu KiB that are in use, within %u ms; the memory for copies shrinks by %llu KiB\n",

@@ -72,7 +72,7 @@ static int pvdma_debugfs_stats_show(struct seq_file *m, void *unused)
 	for (i = 0; i < PVDMA_NR_TRAFFIC; i++)
 		seq_printf(m, "%s %llu\n", pvdma_traffic_names[i], value[i]);
 
-	pvdma_bounce_stats(pv, &pool, &used);
+	pvdma_pool_stats(pv, &pool, &used);
 	seq_printf(m, "leaves %llu\n", READ_ONCE(pv->track.nr_leaves));
 	seq_printf(m, "directory_bytes %llu\n",
 		   pvdma_track_dir_bytes(&pv->track));

@@ -8,10 +8,9 @@
  * the device's mask does not reach); hold its granules and have the missing
  * ones mapped (batch.c, track.c); hand out the address. Where that fails for
  * want of room or of a host that answers, it is tried once more, with copies of
- * what is not mapped as long as reserve.c's memory lasts. What is small is
- * copied there without asking, and a hint tells the host to map it when it has
- * time. Anything that fails on the way gives back all that was taken, and the
- * driver sees the DMA API's own error.
+ * what is not mapped as long as reserve.c's memory lasts. What is small may be
+ * copied there without asking (copying.c). Anything that fails on the way gives
+ * back all that was taken, and the driver sees the DMA API's own error.
  *
  * Contexts: map and unmap run anywhere but in NMI, with interrupts off too.
  * Unmap neither allocates nor talks to the host. (Endpoints whose strategy
@@ -19,7 +18,6 @@
  */
 #include <linux/dma-map-ops.h>
 #include <linux/scatterlist.h>
-#include <linux/virtio_config.h>
 
 #include "compat/dma.h"
 #include "pvdma.h"
@@ -86,12 +84,13 @@ static bool pvdma_place_copy(struct pvdma_endpoint *ep, phys_addr_t phys,
 	if (pvdma_check_ends(phys, size))
 		return false;
 	copy = pvdma_bounce_map_spare(ep, phys, size, dir);
-	if (copy == DMA_MAPPING_ERROR)
+	if (copy == DMA_MAPPING_ERROR) {
+		pvdma_copying_short(ep, size);
 		return false;
+	}
 	trace_pvdma_bounce(&ep->pdev->dev, phys, copy, size);
 	*addr = copy;
-	if (virtio_has_feature(ep->pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
-		pvdma_request_hint(ep->pv, ep->number, first, last);
+	pvdma_copying_done(ep, first, last);
 	return true;
 }
 
@@ -136,62 +135,14 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	return 0;
 }
 
-/* May what is mapped with @attrs be copied, where that saves a wait? */
-static bool pvdma_copyable(struct pvdma_endpoint *ep, unsigned long attrs)
-{
-	/*
-	 * what a driver means to keep, and sync by itself, is worth a mapping
-	 */
-	return !ep->strict &&
-	       !(attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC)) &&
-	       pvdma_bounce_has_spare(ep->pv);
-}
-
 /* A batch for one try at a mapping. */
 static void pvdma_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 			unsigned long attrs, enum pvdma_copy copy)
 {
 	pvdma_endpoint_batch(ep, b, GFP_ATOMIC);
-	if (!copy && pvdma_copyable(ep, attrs))
+	pvdma_copying_begin(ep, b);
+	if (!copy && pvdma_copying_may(ep, attrs))
 		b->patience_us = pvdma_reserve_patience(ep->pv);
-}
-
-/*
- * @b is to ask for something, and not sent yet: is it worth more to copy that,
- * @bytes at most, and let the host map it when it has the time? What is copied
- * so is a small share of what is mapped (throttle.h).
- */
-static bool pvdma_wishes_copy(struct pvdma_endpoint *ep,
-			      const struct pvdma_batch *b, size_t bytes,
-			      unsigned long attrs)
-{
-	struct pvdma_copying *c;
-	unsigned long flags;
-	u64 mapped;
-	bool yes;
-
-	/* of new leaves the host has to be told, and that is waited for */
-	if (!pvdma_copyable(ep, attrs) || pvdma_encode_count(b->slot->leaf) ||
-	    !virtio_has_feature(ep->pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
-		return false;
-	bytes = min_t(u64, bytes, (u64)b->misses << ep->pv->track.shift);
-	local_irq_save(flags);
-	c = this_cpu_ptr(ep->copying);
-	mapped = this_cpu_read(ep->counters->mapped_bytes);
-	pvdma_throttle_earn(&c->throttle, mapped - c->seen);
-	c->seen = mapped;
-	yes = pvdma_throttle_spend(&c->throttle, bytes);
-	local_irq_restore(flags);
-	return yes;
-}
-
-static void pvdma_note_refused(struct pvdma_endpoint *ep)
-{
-	unsigned long flags;
-
-	local_irq_save(flags);
-	pvdma_throttle_refused(&this_cpu_ptr(ep->copying)->throttle);
-	local_irq_restore(flags);
 }
 
 /* After @err with @copy: is it worth to try again? Then *@copy is how. */
@@ -205,10 +156,10 @@ static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
 		return true;
 	}
 	if (ep->strict || *copy == PVDMA_COPY_NEEDED ||
-	    (err != -ENOMEM && err != -EIO) || !pvdma_bounce_has_spare(ep->pv))
+	    (err != -ENOMEM && err != -EIO) || !pvdma_pool_has_spare(ep->pv))
 		return false;
 	if (err == -ENOMEM)
-		pvdma_note_refused(ep);
+		pvdma_copying_refused(ep);
 	*copy = PVDMA_COPY_NEEDED;
 	return true;
 }
@@ -220,7 +171,7 @@ static void pvdma_release(struct pvdma_endpoint *ep, dma_addr_t addr,
 {
 	struct pvdma_track *track = &ep->pv->track;
 
-	if (unlikely(READ_ONCE(ep->bounced)))
+	if (pvdma_may_be_copy(ep, addr))
 		pvdma_bounce_unmap(ep, addr, size, dir, attrs, done);
 	pvdma_track_release(track, addr, size);
 }
@@ -257,7 +208,7 @@ static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	err = pvdma_batch_hold(b, *addr, size);
 	if (unlikely(err))
 		goto fail;
-	if (b->slot && !copy && pvdma_wishes_copy(ep, b, size, attrs)) {
+	if (b->slot && !copy && pvdma_copying_wishes(ep, b, size, attrs)) {
 		pvdma_batch_cancel(b);
 		err = -EAGAIN;
 	} else {
@@ -269,7 +220,7 @@ static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 fail:
 	if (unlikely(ep->strict))
 		pvdma_strict_undo(ep, *addr, size);
-	if (unlikely(READ_ONCE(ep->bounced)))
+	if (pvdma_may_be_copy(ep, *addr))
 		pvdma_bounce_unmap(ep, *addr, size, dir, attrs, false);
 	return err;
 }
@@ -356,10 +307,12 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 {
 	int i, done = 0, tried = 0, err = 0;
 	struct scatterlist *sg;
-	size_t bytes = 0;
+	size_t bytes = 0, missing = 0;
 	dma_addr_t addr;
+	u32 misses;
 
 	for_each_sg(sgl, sg, nents, i) {
+		misses = b->misses;
 		err = pvdma_place(ep, b, sg_phys(sg), sg->length, dir, attrs,
 				  copy, &addr);
 		if (unlikely(err))
@@ -369,15 +322,17 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		tried++;
 		err = pvdma_batch_hold(b, addr, sg->length);
 		if (unlikely(err)) {
-			if (READ_ONCE(ep->bounced))
+			if (pvdma_may_be_copy(ep, addr))
 				pvdma_bounce_unmap(ep, addr, sg->length, dir,
 						   attrs, false);
 			goto fail;
 		}
 		done++;
 		bytes += sg->length;
+		if (b->misses != misses)
+			missing += sg->length;
 	}
-	if (b->slot && !copy && pvdma_wishes_copy(ep, b, bytes, attrs))
+	if (b->slot && !copy && pvdma_copying_wishes(ep, b, missing, attrs))
 		err = -EAGAIN;
 	else
 		err = pvdma_batch_end(b);
@@ -442,7 +397,7 @@ static void pvdma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
 
-	if (unlikely(READ_ONCE(ep->bounced)))
+	if (pvdma_may_be_copy(ep, addr))
 		pvdma_bounce_sync(ep, addr, size, dir, false);
 }
 
@@ -451,7 +406,7 @@ static void pvdma_sync_for_device(struct device *dev, dma_addr_t addr,
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
 
-	if (unlikely(READ_ONCE(ep->bounced)))
+	if (pvdma_may_be_copy(ep, addr))
 		pvdma_bounce_sync(ep, addr, size, dir, true);
 }
 

@@ -7,11 +7,13 @@
  */
 #include "hints.h"
 
-bool pvdma_hints_add(struct pvdma_hints *h, u32 endpoint, u64 first, u64 last)
+bool pvdma_hints_add(struct pvdma_hints *h, u32 endpoint, u8 sample, u64 first,
+		     u64 last)
 {
 	u32 i;
 
-	if (last - first >= U32_MAX || (h->n && h->endpoint != endpoint))
+	if (last - first >= U32_MAX ||
+	    (h->n && (h->endpoint != endpoint || h->sample != sample)))
 		return false;
 	for (i = 0; i < h->n; i++)
 		if (first >= h->range[i].first &&
@@ -20,6 +22,7 @@ bool pvdma_hints_add(struct pvdma_hints *h, u32 endpoint, u64 first, u64 last)
 	if (h->n >= h->max)
 		return false;
 	h->endpoint = endpoint;
+	h->sample = sample;
 	h->range[h->n].first = first;
 	h->range[h->n].n = last - first + 1;
 	h->n++;
@@ -31,6 +34,7 @@ void pvdma_hints_encode(struct pvdma_hints *h, struct pvdma_msg *msg)
 	u32 i;
 
 	pvdma_encode_begin(msg, VIRTIO_PVDMA_T_PREFETCH, h->endpoint);
+	msg->head.flags = h->sample;
 	for (i = 0; i < h->n; i++)
 		pvdma_encode_granules(msg, PVDMA_HINTS_MAX, h->range[i].first,
 				      h->range[i].n);

@@ -2,25 +2,28 @@
 /*
  * pvdma.h - the objects of the module and who may call whom
  *
- * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, bounce.c,
- * request.c, queue.c; its way back, where the host has a part in it: strict.c,
- * unmap.c, request.c. Around them: virtio.c and session.c (the device's life),
- * config.c, endpoint.c, discover.c and strategy.c (which PCI devices are ours,
- * since when, and how strict), reserve.c (memory for copies), memory.c,
- * coherent.c, sysfs.c and debugfs.c.
+ * A mapping's way goes down the files: dma_ops.c, track.c, batch.c, copying.c,
+ * bounce.c, request.c, queue.c; its way back, where the host has a part in it:
+ * strict.c, unmap.c, request.c. Around them: virtio.c and session.c (the
+ * device's life), config.c, endpoint.c, discover.c and strategy.c (which PCI
+ * devices are ours, since when, and how strict), pool.c and reserve.c (memory
+ * for copies), memory.c, coherent.c, sysfs.c and debugfs.c.
  *
  * Lock order: device lock of a virtio device (driver core)
  *   > device lock of a PCI device (driver core; BIND and UNBOUND notifiers)
  *   > pvdma_lock
- *   > pvdma_queue.lock, pvdma_track.lock, pvdma_bounce_pool.lock,
+ *   > pvdma_queue.lock, pvdma_track.lock, pvdma_pool.lock,
  *     pvdma_defer.lock (raw, leaves)
  */
 #ifndef PVDMA_H
 #define PVDMA_H
 
+#include <linux/bits.h>
 #include <linux/dma-map-ops.h>
+#include <linux/hash.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/memory.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -32,6 +35,7 @@
 
 #include "batch.h"
 #include "encode.h"
+#include "pressure.h"
 #include "request.h"
 #include "strategy.h"
 #include "throttle.h"
@@ -44,7 +48,7 @@
 
 struct dentry;
 struct pvdma_queue;
-struct pvdma_bounce_pool;
+struct pvdma_pool;
 
 /* What the device said of itself, in our byte order */
 struct pvdma_conf {
@@ -115,7 +119,11 @@ enum pvdma_pool_kind {
 };
 
 /* The unit of chunks' sizes and places */
-#define PVDMA_BOUNCE_UNIT SZ_16K
+#define PVDMA_POOL_UNIT SZ_16K
+
+/* The filter that tells most addresses from those of copies */
+#define PVDMA_POOL_FILTER	4096 /* bits, for each pool */
+#define PVDMA_POOL_FILTER_WORDS (PVDMA_POOL_FILTER / BITS_PER_LONG)
 
 /* The one device of this VM */
 struct pvdma {
@@ -129,7 +137,13 @@ struct pvdma {
 	struct pvdma_traffic __percpu *traffic;
 
 	u64 ram_last; /* highest address of memory */
-	struct pvdma_bounce_pool *pool[PVDMA_NR_POOLS];
+	struct pvdma_pool *pool[PVDMA_NR_POOLS];
+	/* by hash of a unit: a pool has some of that hash; under their locks */
+	unsigned long copies[PVDMA_POOL_FILTER_WORDS][PVDMA_NR_POOLS];
+	struct pvdma_pressure pressure;
+	bool reserve_short; /* of PVDMA_POOL_MAPPED there was not enough */
+	bool reserve_used;  /* since reserve_work has looked */
+	bool reserve_full;  /* and there is no more; pvdma_lock */
 
 	struct pvdma_conf conf;	       /* news under pvdma_lock */
 	bool open;		       /* takes devices over; pvdma_lock */
@@ -137,6 +151,7 @@ struct pvdma {
 	struct pvdma_counters retired; /* of endpoints gone; pvdma_lock */
 	struct work_struct news_work;
 	struct delayed_work post_work; /* sends what nobody waits for */
+	struct delayed_work reserve_work;
 	struct notifier_block memory_nb;
 	struct device *class_dev;
 	struct dentry *debugfs;
@@ -184,10 +199,41 @@ static inline void pvdma_endpoint_batch(struct pvdma_endpoint *ep,
 	b->every = ep->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
 }
 
+static inline u32 pvdma_pool_bit(u64 addr)
+{
+	return hash_64(addr / PVDMA_POOL_UNIT, ilog2(PVDMA_POOL_FILTER));
+}
+
+/* May @addr be that of a copy? Not if none was ever made for @ep. */
+static inline bool pvdma_may_be_copy(const struct pvdma_endpoint *ep, u64 addr)
+{
+	const unsigned long *words;
+	unsigned long all = 0;
+	u32 bit, kind;
+
+	if (likely(!READ_ONCE(ep->bounced)))
+		return false;
+	bit = pvdma_pool_bit(addr);
+	words = ep->pv->copies[BIT_WORD(bit)];
+	for (kind = 0; kind < PVDMA_NR_POOLS; kind++)
+		all |= READ_ONCE(words[kind]);
+	return unlikely(all & BIT_MASK(bit));
+}
+
 #define pvdma_count(ep, what, n) this_cpu_add((ep)->counters->what, n)
 
 /* dma_ops.c */
 extern const struct dma_map_ops pvdma_dma_ops; /* copied per endpoint */
+
+/* copying.c */
+bool pvdma_copying_may(struct pvdma_endpoint *ep, unsigned long attrs);
+void pvdma_copying_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b);
+bool pvdma_copying_wishes(struct pvdma_endpoint *ep,
+			  const struct pvdma_batch *b, size_t bytes,
+			  unsigned long attrs);
+void pvdma_copying_refused(struct pvdma_endpoint *ep);
+void pvdma_copying_done(struct pvdma_endpoint *ep, u64 first, u64 last);
+void pvdma_copying_short(struct pvdma_endpoint *ep, size_t size);
 
 /* strict.c */
 int pvdma_strict_module_init(void);
@@ -209,7 +255,8 @@ void pvdma_queue_reclaim(struct pvdma *pv);
 void pvdma_queue_free(struct pvdma *pv);
 
 /* request.c */
-void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last);
+void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u8 sample, u64 first,
+			u64 last);
 void pvdma_request_post_all(struct work_struct *work);
 
 /* session.c */
@@ -258,15 +305,23 @@ void pvdma_bounce_unmap(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 		       enum dma_data_direction dir, bool to_device);
 size_t pvdma_bounce_max_size(struct device *dev);
-u64 pvdma_bounce_shrink(struct pvdma *pv, enum pvdma_pool_kind kind);
-int pvdma_bounce_add_mapped(struct pvdma_endpoint *ep, size_t bytes);
-bool pvdma_bounce_has_spare(struct pvdma *pv);
-void pvdma_bounce_free(struct pvdma *pv);
-void pvdma_bounce_stats(struct pvdma *pv, u64 *bytes, u64 *used);
+
+/* pool.c */
+u64 pvdma_pool_shrink(struct pvdma *pv, enum pvdma_pool_kind kind);
+u64 pvdma_pool_bytes(struct pvdma *pv, enum pvdma_pool_kind kind);
+int pvdma_pool_add_mapped(struct pvdma_endpoint *ep, size_t bytes);
+bool pvdma_pool_has_spare(struct pvdma *pv);
+void pvdma_pool_free(struct pvdma *pv);
+void pvdma_pool_stats(struct pvdma *pv, u64 *bytes, u64 *used);
 
 /* reserve.c */
 u32 pvdma_reserve_patience(struct pvdma *pv);
 void pvdma_reserve_open(struct pvdma *pv);
+void pvdma_reserve_use(struct pvdma *pv);
+void pvdma_reserve_short(struct pvdma *pv);
+void pvdma_reserve_later(struct pvdma *pv);
+void pvdma_reserve_renew(struct pvdma *pv);
+void pvdma_reserve_review(struct work_struct *work);
 void pvdma_reserve_close(struct pvdma *pv);
 
 /* memory.c */

@@ -245,11 +245,13 @@ static void pvdma_request_post(struct pvdma_queue *q)
 }
 
 /*
- * Notes granules [@first, @last], which were copied, for the host to map. They
+ * Notes granules [@first, @last], which were copied, for the host to map; they
+ * stand for 1 << @sample such copies. They
  * go with the next request, or at once if that takes no kick or there are many,
  * or after a while. Any context.
  */
-void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last)
+void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u8 sample, u64 first,
+			u64 last)
 {
 	struct pvdma_hints *hints;
 	unsigned long flags;
@@ -258,14 +260,16 @@ void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u64 first, u64 last)
 
 	if (READ_ONCE(pv->stalled))
 		return;
+	if (!virtio_has_feature(pv->vdev, VIRTIO_PVDMA_F_SAMPLE))
+		sample = 0;
 	q = &pv->queue[raw_smp_processor_id() % pv->nr_queues];
 	hints = &q->post.hints;
 	raw_spin_lock_irqsave(&q->lock, flags);
 	if (!pv->live)
 		goto out;
-	if (!pvdma_hints_add(hints, endpoint, first, last)) {
+	if (!pvdma_hints_add(hints, endpoint, sample, first, last)) {
 		pvdma_request_post(q);
-		if (!pvdma_hints_add(hints, endpoint, first, last))
+		if (!pvdma_hints_add(hints, endpoint, sample, first, last))
 			this_cpu_inc(pv->traffic->hints_lost);
 		kick = virtqueue_kick_prepare(q->vq);
 	} else if (!virtqueue_kick_prepare(q->vq)) {

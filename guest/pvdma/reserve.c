@@ -11,6 +11,11 @@
  * receive. Such memory is mapped and held like any other (DRV-MAP-1), so
  * nothing of it is special to the host.
  *
+ * Where the quota is too small for what is used, copies do much of the work
+ * (copying.c), and those in flight need more memory: it grows to an eighth of
+ * the quota by what is wished for, and shrinks again once nobody has wished for
+ * a while. A size that was asked for stays.
+ *
  * It is given up when the host wants memory back (DRV-QUOTA-1), as far as it is
  * idle, when an allocation of a driver fails, and before the last endpoint is
  * detached (all that is mapped ends with that). It comes back with the next
@@ -28,7 +33,7 @@ static int bounce_kb = -1;
 module_param(bounce_kb, int, 0644);
 MODULE_PARM_DESC(
 	bounce_kb,
-	"KiB of the quota that are kept mapped for copies (-1: 1/128, from 16 to 1024; 0: none)");
+	"KiB of the quota that are kept mapped for copies (-1: 1/128, from 16 to 1024, and up to 1/8 and 8192 while the quota is too small; 0: none)");
 
 static unsigned int copy_after_us = 2000;
 module_param(copy_after_us, uint, 0644);
@@ -38,6 +43,9 @@ MODULE_PARM_DESC(
 
 #define PVDMA_RESERVE_CHUNK SZ_256K
 
+/* How long what was added is kept for nobody */
+#define PVDMA_RESERVE_IDLE_MS 10000
+
 /* How many bytes to keep: 0, or a power of two and whole granules. */
 static u64 pvdma_reserve_bytes(const struct pvdma *pv)
 {
@@ -45,7 +53,7 @@ static u64 pvdma_reserve_bytes(const struct pvdma *pv)
 	u32 shift = pv->conf.granule_shift;
 	int kb = READ_ONCE(bounce_kb);
 
-	BUILD_BUG_ON(PVDMA_RESERVE_UNIT % PVDMA_BOUNCE_UNIT);
+	BUILD_BUG_ON(PVDMA_RESERVE_UNIT % PVDMA_POOL_UNIT);
 	if (!kb)
 		return 0;
 	if (kb < 0)
@@ -67,6 +75,21 @@ static struct pvdma_endpoint *pvdma_reserve_user(struct pvdma *pv)
 	return NULL;
 }
 
+/* Adds @bytes by requests of @ep; returns how many there are more then. */
+static u64 pvdma_reserve_add(struct pvdma_endpoint *ep, u64 bytes)
+{
+	u64 most = max_t(u64, PVDMA_RESERVE_CHUNK,
+			 1ull << ep->pv->conf.granule_shift);
+	u64 done, chunk;
+
+	for (done = 0; done < bytes; done += chunk) {
+		chunk = min(bytes - done, most);
+		if (pvdma_pool_add_mapped(ep, chunk))
+			break;
+	}
+	return done;
+}
+
 /*
  * Makes sure that there is something if there is to be. Where it fails, there
  * is nothing to copy to: that is no error. Under pvdma_lock.
@@ -74,17 +97,12 @@ static struct pvdma_endpoint *pvdma_reserve_user(struct pvdma *pv)
 void pvdma_reserve_open(struct pvdma *pv)
 {
 	struct pvdma_endpoint *ep = pvdma_reserve_user(pv);
-	u64 bytes, chunk, done;
+	u64 bytes, done;
 
-	if (!ep || pvdma_bounce_has_spare(pv) || READ_ONCE(pv->conf.excess))
+	if (!ep || pvdma_pool_has_spare(pv) || READ_ONCE(pv->conf.excess))
 		return;
 	bytes = pvdma_reserve_bytes(pv);
-	chunk = min_t(u64, bytes,
-		      max_t(u64, PVDMA_RESERVE_CHUNK,
-			    1ull << pv->conf.granule_shift));
-	for (done = 0; done < bytes; done += chunk)
-		if (pvdma_bounce_add_mapped(ep, chunk))
-			break;
+	done = pvdma_reserve_add(ep, bytes);
 	if (done < bytes)
 		dev_info(
 			&pv->vdev->dev,
@@ -92,17 +110,105 @@ void pvdma_reserve_open(struct pvdma *pv)
 			done >> 10, bytes >> 10);
 }
 
+/* Somebody copies because the quota is too small. Any context. */
+void pvdma_reserve_use(struct pvdma *pv)
+{
+	if (!READ_ONCE(pv->reserve_used))
+		WRITE_ONCE(pv->reserve_used, true);
+}
+
+/* ... or would, and finds no room. Any context. */
+void pvdma_reserve_short(struct pvdma *pv)
+{
+	if (READ_ONCE(pv->reserve_short) || READ_ONCE(bounce_kb) >= 0)
+		return;
+	WRITE_ONCE(pv->reserve_short, true);
+	/* not when it would have been reviewed */
+	cancel_delayed_work(&pv->reserve_work);
+	schedule_delayed_work(&pv->reserve_work, 0);
+}
+
+/* False: there is no more to be had. */
+static bool pvdma_reserve_grow(struct pvdma *pv)
+{
+	struct pvdma_endpoint *ep = pvdma_reserve_user(pv);
+	u64 have = pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED), more;
+
+	if (!ep || READ_ONCE(pv->conf.excess))
+		return false;
+	more = pvdma_reserve_more(READ_ONCE(pv->conf.quota), have);
+	return more && pvdma_reserve_add(ep, more) == more;
+}
+
+/* More than there is to be, or more than anybody uses: begins anew. */
+static void pvdma_reserve_trim(struct pvdma *pv)
+{
+	u64 have = pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED);
+	u64 least = pvdma_reserve_bytes(pv);
+
+	if (have <= least ||
+	    (READ_ONCE(pv->reserve_used) &&
+	     have <= pvdma_reserve_most(READ_ONCE(pv->conf.quota))))
+		return;
+	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED);
+}
+
+/*
+ * The memory was short; or it is time to see whether what was added is still
+ * used. (What could not be had is not asked for again before that.)
+ */
+void pvdma_reserve_review(struct work_struct *work)
+{
+	struct pvdma *pv =
+		container_of(to_delayed_work(work), struct pvdma, reserve_work);
+	bool grows;
+
+	mutex_lock(&pvdma_lock);
+	grows = READ_ONCE(pv->reserve_short) && !pv->reserve_full;
+	pv->reserve_full = grows && !pvdma_reserve_grow(pv);
+	if (!grows)
+		pvdma_reserve_trim(pv);
+	pvdma_reserve_open(pv);
+	WRITE_ONCE(pv->reserve_used, false);
+	if (!pv->reserve_full)
+		WRITE_ONCE(pv->reserve_short, false);
+	if (pv->reserve_full ||
+	    pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED) > pvdma_reserve_bytes(pv))
+		pvdma_reserve_later(pv);
+	mutex_unlock(&pvdma_lock);
+}
+
+/* A review, after a while. Any context. */
+void pvdma_reserve_later(struct pvdma *pv)
+{
+	schedule_delayed_work(&pv->reserve_work,
+			      msecs_to_jiffies(PVDMA_RESERVE_IDLE_MS));
+}
+
+/* Mappings have ended, and the work was cancelled: what is known is void. */
+void pvdma_reserve_renew(struct pvdma *pv)
+{
+	mutex_lock(&pvdma_lock);
+	pvdma_pressure_reset(&pv->pressure);
+	pv->reserve_full = false;
+	WRITE_ONCE(pv->reserve_short, false);
+	pvdma_reserve_later(pv);
+	mutex_unlock(&pvdma_lock);
+}
+
 /*
  * How long to wait for a mapping that could be copied; 0: as long as it takes.
  */
 u32 pvdma_reserve_patience(struct pvdma *pv)
 {
-	return pvdma_bounce_has_spare(pv) ? READ_ONCE(copy_after_us) : 0;
+	return pvdma_pool_has_spare(pv) ? READ_ONCE(copy_after_us) : 0;
 }
 
 /* Gives up what is idle, unless somebody is left to use it. */
 void pvdma_reserve_close(struct pvdma *pv)
 {
-	if (!pvdma_reserve_user(pv))
-		(void)pvdma_bounce_shrink(pv, PVDMA_POOL_MAPPED);
+	if (pvdma_reserve_user(pv))
+		return;
+	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED);
+	pvdma_pressure_reset(&pv->pressure);
 }

@@ -13,6 +13,8 @@
 #define PVDMA_RESERVE_MOST  4u	       /* never more than one such part */
 #define PVDMA_RESERVE_AUTO  0x100000u  /* at most, unless asked for */
 #define PVDMA_RESERVE_MAX   0x4000000u /* whatever is asked for */
+#define PVDMA_RESERVE_PART  8u	       /* of the quota, where it is too small */
+#define PVDMA_RESERVE_GROWN 0x800000u  /* at most then */
 
 /*
  * A power of two and whole granules, of about @bytes; or 0, if there is no more
@@ -43,6 +45,23 @@ static inline u64 pvdma_reserve_auto(u64 quota, u32 granule_shift)
 		bytes = PVDMA_RESERVE_AUTO;
 	return pvdma_reserve_round(bytes, quota, granule_shift,
 				   PVDMA_RESERVE_MOST);
+}
+
+/* How much there may be where the quota is too small for what is used. */
+static inline u64 pvdma_reserve_most(u64 quota)
+{
+	u64 most = quota / PVDMA_RESERVE_PART;
+
+	return most < PVDMA_RESERVE_GROWN ? most : PVDMA_RESERVE_GROWN;
+}
+
+/*
+ * What to add to @have bytes where the quota is too small for what is used, so
+ * that much is copied: as much again, or nothing if that were too much.
+ */
+static inline u64 pvdma_reserve_more(u64 quota, u64 have)
+{
+	return have <= pvdma_reserve_most(quota) / 2 ? have : 0;
 }
 
 #endif

@@ -107,7 +107,7 @@ static void pvdma_strict_release(struct pvdma_endpoint *ep,
 				 size_t size, enum dma_data_direction dir,
 				 unsigned long attrs)
 {
-	if (unlikely(READ_ONCE(ep->bounced)))
+	if (pvdma_may_be_copy(ep, addr))
 		pvdma_bounce_unmap(ep, addr, size, dir, attrs, true);
 	pvdma_unmap_drop(u, addr, size);
 }

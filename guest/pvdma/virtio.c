@@ -99,6 +99,7 @@ static int pvdma_virtio_start(struct pvdma *pv)
 /* Endpoints are detached, or gone. The device touches nothing after this. */
 static void pvdma_virtio_stop(struct pvdma *pv)
 {
+	cancel_delayed_work_sync(&pv->reserve_work);
 	pvdma_queue_stop(pv);
 	virtio_reset_device(pv->vdev);
 	pvdma_queue_reclaim(pv);
@@ -121,7 +122,7 @@ static void pvdma_virtio_free(struct pvdma *pv)
 {
 	put_device(pv->class_dev);
 	pvdma_queue_free(pv);
-	pvdma_bounce_free(pv);
+	pvdma_pool_free(pv);
 	pvdma_track_done(&pv->track);
 	free_percpu(pv->traffic);
 	kfree(pv);
@@ -139,6 +140,7 @@ static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
 	INIT_LIST_HEAD(&pv->endpoints);
 	INIT_DELAYED_WORK(&pv->post_work, pvdma_request_post_all);
 	INIT_WORK(&pv->news_work, pvdma_config_news);
+	INIT_DELAYED_WORK(&pv->reserve_work, pvdma_reserve_review);
 	pv->nr_queues = min3((unsigned int)conf->num_queues, nr_cpu_ids,
 			     (unsigned int)PVDMA_QUEUES_MAX);
 	pv->max_items = min_t(size_t, conf->max_ranges, PVDMA_MSG_ITEMS);
@@ -386,6 +388,7 @@ static int pvdma_virtio_recover(struct pvdma *pv)
 	if (err)
 		return err;
 	schedule_work(&pv->news_work);
+	pvdma_reserve_renew(pv);
 	/* one endpoint speaks for all: they share the mappings */
 	if (!pvdma_endpoint_reattach(pv, &endpoint))
 		return 0;
@@ -444,6 +447,7 @@ MODULE_DEVICE_TABLE(virtio, pvdma_virtio_ids);
 static const unsigned int pvdma_virtio_features[] = {
 	VIRTIO_PVDMA_F_UNMAP,
 	VIRTIO_PVDMA_F_PREFETCH,
+	VIRTIO_PVDMA_F_SAMPLE,
 };
 
 static struct virtio_driver pvdma_virtio_driver = {

@@ -20,6 +20,7 @@ struct shape {
 	uint16_t item_size; /* bytes; 0 with max 0: no items */
 	uint16_t min, max;  /* items */
 	bool endpoint;	    /* is one named? else it must be 0 */
+	uint8_t flags_max;
 };
 
 static bool find_shape(uint8_t type, uint16_t max_ranges, struct shape *ret)
@@ -27,25 +28,29 @@ static bool find_shape(uint8_t type, uint16_t max_ranges, struct shape *ret)
 	switch (type) {
 	case VIRTIO_PVDMA_T_INIT:
 		*ret = (struct shape){ sizeof(struct virtio_pvdma_init), 1, 1,
-				       false };
+				       false, 0 };
 		return true;
 	case VIRTIO_PVDMA_T_LEAF:
 		*ret = (struct shape){ sizeof(struct virtio_pvdma_leaf), 1,
-				       max_ranges, false };
+				       max_ranges, false, 0 };
 		return true;
 	case VIRTIO_PVDMA_T_ATTACH:
 		*ret = (struct shape){ sizeof(struct virtio_pvdma_attach), 1, 1,
-				       true };
+				       true, 0 };
 		return true;
 	case VIRTIO_PVDMA_T_DETACH:
-		*ret = (struct shape){ 0, 0, 0, true };
+		*ret = (struct shape){ 0, 0, 0, true, 0 };
 		return true;
 	case VIRTIO_PVDMA_T_MAP:
 	case VIRTIO_PVDMA_T_UNMAP:
 	case VIRTIO_PVDMA_T_RELEASE:
+		*ret = (struct shape){ sizeof(struct virtio_pvdma_range), 1,
+				       max_ranges, true, 0 };
+		return true;
 	case VIRTIO_PVDMA_T_PREFETCH:
 		*ret = (struct shape){ sizeof(struct virtio_pvdma_range), 1,
-				       max_ranges, true };
+				       max_ranges, true,
+				       VIRTIO_PVDMA_SAMPLE_MAX };
 		return true;
 	default:
 		return false;
@@ -146,6 +151,7 @@ int decode_request(const void *buf, size_t len,
 	struct shape shape;
 
 	ret->type = 0;
+	ret->sample = 0;
 	ret->failed = 0;
 	ret->mapped = 0;
 	if (len < sizeof(head))
@@ -154,9 +160,10 @@ int decode_request(const void *buf, size_t len,
 	if (!find_shape(head.type, limits->max_ranges, &shape))
 		return VERDICT_UNSUPP;
 	ret->type = head.type;
+	ret->sample = head.flags;
 	ret->count = le16toh(head.count);
 	ret->endpoint = le32toh(head.endpoint);
-	if (head.flags != 0 || ret->count < shape.min ||
+	if (head.flags > shape.flags_max || ret->count < shape.min ||
 	    ret->count > shape.max ||
 	    len != sizeof(head) + (size_t)ret->count * shape.item_size ||
 	    (!shape.endpoint && ret->endpoint != 0))

@@ -35,6 +35,7 @@ struct request_leaf {
 
 struct request {
 	uint8_t type;	/* VIRTIO_PVDMA_T_* */
+	uint8_t sample; /* PREFETCH: log2 of the uses that it stands for */
 	uint16_t count; /* items */
 	uint32_t endpoint;
 	uint16_t failed; /* the item that failed; 0: none or all */

@@ -83,11 +83,13 @@ void observe_missed(struct vm *vm, const struct plan *plan)
 	missed(vm, plan, &loss);
 }
 
-void observe_hinted(struct vm *vm, const struct plan *plan)
+void observe_hinted(struct vm *vm, const struct plan *plan, unsigned int sample)
 {
 	const struct curve_loss loss = {
 		.waits = 0,
-		.ns = (double)price_plan(vm, plan),
+		.ns = (double)(price_plan(vm, plan)
+			       << min(sample,
+				      (unsigned int)VIRTIO_PVDMA_SAMPLE_MAX)),
 	};
 
 	if (plan->granules > 0)

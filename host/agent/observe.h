@@ -15,7 +15,8 @@ struct vm;
 /* What @plan has mapped, and is about to commit, a request waited for; ... */
 void observe_missed(struct vm *vm, const struct plan *plan);
 /* ... a driver had hinted at; ... */
-void observe_hinted(struct vm *vm, const struct plan *plan);
+void observe_hinted(struct vm *vm, const struct plan *plan,
+		    unsigned int sample);
 /* ... or nobody asked for. */
 void observe_ahead(struct vm *vm, const struct ledger_extent *e);
 

@@ -28,6 +28,7 @@
 #include "host/agent/reclaim.h"
 #include "host/agent/status.h"
 #include "host/agent/vm_private.h"
+#include "host/lib/macros.h"
 
 /* --- hints --- */
 
@@ -45,16 +46,17 @@ static void push(struct vm *vm, const struct prefetch_run *run)
 }
 
 void prefetch_hinted(struct vm *vm, uint32_t endpoint,
-		     const struct granules *ranges, size_t n)
+		     const struct granules *ranges, size_t n, uint8_t sample)
 {
-	const uint64_t most = plan_window(vm);
+	const uint64_t most = min(plan_window(vm), (uint64_t)UINT16_MAX);
 
 	vm->root->stats.hints += n;
 	for (size_t i = 0; i < n; i++) {
 		const struct prefetch_run run = {
 			.first = ranges[i].first,
-			.count = (uint32_t)(ranges[i].last - ranges[i].first +
+			.count = (uint16_t)(ranges[i].last - ranges[i].first +
 					    1),
+			.sample = sample,
 			.endpoint = endpoint,
 		};
 
@@ -78,7 +80,7 @@ void prefetch_forget(struct vm *vm)
  * were not mapped before.
  */
 static bool map_run(struct vm *vm, const struct granules *range,
-		    uint64_t *ret_granules)
+		    uint16_t sample, uint64_t *ret_granules)
 {
 	uint64_t pos, bytes;
 	struct plan plan;
@@ -100,7 +102,7 @@ static bool map_run(struct vm *vm, const struct granules *range,
 		return false;
 	}
 	*ret_granules = plan.granules;
-	observe_hinted(vm, &plan);
+	observe_hinted(vm, &plan, sample);
 	plan_commit(vm, &plan, 0);
 	table_set_mapped(vm->table, range->first,
 			 range->last - range->first + 1);
@@ -112,6 +114,7 @@ bool prefetch_work(struct vm *vm)
 	struct prefetch *prefetch = &vm->root->prefetch;
 	struct prefetch_run *run = &prefetch->pending[prefetch->at_pending];
 	struct granules range = { run->first, run->first + run->count - 1 };
+	uint16_t sample = run->sample;
 	uint64_t granules = 0;
 
 	if (prefetch->n_pending == 0)
@@ -120,7 +123,7 @@ bool prefetch_work(struct vm *vm)
 	prefetch->n_pending--;
 	/* The driver may have gone, or another one have come. */
 	if (!vm_may_map_more(vm) || endpoints_check(vm, run->endpoint) != 0 ||
-	    !map_run(vm, &range, &granules))
+	    !map_run(vm, &range, sample, &granules))
 		vm->root->stats.hints_dropped++;
 	else if (granules > 0)
 		ahead_missed(vm, run->endpoint, &range, 1);

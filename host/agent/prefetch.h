@@ -20,7 +20,8 @@ struct vm;
 
 struct prefetch_run {
 	uint64_t first;
-	uint32_t count;
+	uint16_t count;
+	uint16_t sample; /* log2 of the uses that it stands for */
 	uint32_t endpoint;
 };
 
@@ -32,10 +33,10 @@ struct prefetch {
 
 /*
  * A driver of @endpoint hints at @ranges (sorted, disjoint; whatever numbers the
- * guest chose).
+ * guest chose), each of which stands for 1 << @sample uses.
  */
 void prefetch_hinted(struct vm *vm, uint32_t endpoint,
-		     const struct granules *ranges, size_t n);
+		     const struct granules *ranges, size_t n, uint8_t sample);
 
 /* One piece of work; true if there is more. */
 bool prefetch_work(struct vm *vm);

@@ -302,16 +302,23 @@ static int request_release(struct vm *vm, const struct request *req)
 	return 0;
 }
 
+static bool negotiated(const struct vm *vm, unsigned int feature)
+{
+	return vm->root->features & ((uint64_t)1 << feature);
+}
+
 /* Nobody waits for what becomes of it. */
 static int request_prefetch(struct vm *vm, const struct request *req)
 {
 	size_t n;
 	int r;
 
+	if (req->sample != 0 && !negotiated(vm, VIRTIO_PVDMA_F_SAMPLE))
+		return VERDICT_INVAL;
 	r = take_ranges(vm, req, &n);
 	if (r != 0)
 		return r;
-	prefetch_hinted(vm, req->endpoint, vm->sorted, n);
+	prefetch_hinted(vm, req->endpoint, vm->sorted, n, req->sample);
 	return 0;
 }
 
@@ -334,11 +341,6 @@ static int request_leaf(struct vm *vm, struct request *req)
 		return r == ERANGE ? VERDICT_RANGE : VERDICT_INVAL;
 	}
 	return 0;
-}
-
-static bool negotiated(const struct vm *vm, unsigned int feature)
-{
-	return vm->root->features & ((uint64_t)1 << feature);
 }
 
 /* @again: it may have been served before, by a process that was killed. */

@@ -495,7 +495,8 @@ uint64_t vm_features(const struct vm *vm)
 	(void)vm; /* all VMs have the same so far */
 	return (uint64_t)1 << VIRTIO_PVDMA_F_UNMAP |
 	       (uint64_t)1 << VIRTIO_PVDMA_F_RELEASE |
-	       (uint64_t)1 << VIRTIO_PVDMA_F_PREFETCH;
+	       (uint64_t)1 << VIRTIO_PVDMA_F_PREFETCH |
+	       (uint64_t)1 << VIRTIO_PVDMA_F_SAMPLE;
 }
 
 void vm_set_features(struct vm *vm, uint64_t features)

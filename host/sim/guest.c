@@ -19,15 +19,16 @@
 #include "guest/pvdma/batch.h"
 #include "guest/pvdma/encode.h"
 #include "guest/pvdma/hints.h"
+#include "guest/pvdma/pressure.h"
 #include "guest/pvdma/request.h"
 #include "guest/pvdma/reserve.h"
-#include "guest/pvdma/slots.h"
 #include "guest/pvdma/throttle.h"
 #include "guest/pvdma/track.h"
 #include "guest/pvdma/unmap.h"
 #include "host/agent/vm.h"
 #include "host/lib/cleanup.h"
 #include "host/lib/log.h"
+#include "host/sim/pool.h"
 
 #define ENDPOINT 1u
 #define NONCE	 UINT64_C(0x7076646d612d7369)
@@ -53,8 +54,12 @@ struct sim_guest {
 	uint64_t now_us;
 	uint64_t due_us; /* what waits is sent; 0: nothing waits */
 	bool copies;	 /* there is a pool */
-	struct pvdma_slots slots;
+	struct sim_pool pool;
+	uint64_t pool_most;
+	bool pool_short; /* it is to grow */
+	uint64_t quota;
 	struct pvdma_throttle throttle;
+	struct pvdma_pressure pressure;
 	uint64_t *copy; /* by segment of the trace: where its copy is, or 0 */
 	struct pvdma_hints hints;
 	struct pvdma_msg *post; /* room for a PREFETCH */
@@ -205,7 +210,7 @@ void sim_guest_free(struct sim_guest *guest)
 	free(guest->pv.slot.main);
 	free(guest->pv.slot.leaf);
 	free(guest->defer.msg);
-	pvdma_slots_done(&guest->slots);
+	sim_pool_done(&guest->pool);
 	free(guest->copy);
 	free(guest->post);
 	if (current == guest)
@@ -275,20 +280,28 @@ static void drop(struct sim_guest *guest, const struct sim_guest_call *call,
 		uint64_t *copy = &guest->copy[call->index + i];
 
 		if (*copy)
-			(void)pvdma_slots_give(&guest->slots, *copy);
+			sim_pool_give(&guest->pool, *copy);
 		else
 			pvdma_track_release(&guest->track, s->addr, s->len);
 		*copy = 0;
 	}
 }
 
+static bool scarce(const struct sim_guest *guest)
+{
+	return pvdma_pressed(&guest->pressure);
+}
+
 static void hint(struct sim_guest *guest, uint64_t first, uint64_t last)
 {
+	uint8_t sample = scarce(guest) ? PVDMA_THROTTLE_TELL_SHIFT : 0;
+
 	if (!guest->hints.n)
 		guest->hints_due_us = guest->now_us + SIM_GUEST_HINTS_US;
-	if (!pvdma_hints_add(&guest->hints, ENDPOINT, first, last)) {
+	if (!pvdma_hints_add(&guest->hints, ENDPOINT, sample, first, last)) {
 		post_hints(guest, true);
-		(void)pvdma_hints_add(&guest->hints, ENDPOINT, first, last);
+		(void)pvdma_hints_add(&guest->hints, ENDPOINT, sample, first,
+				      last);
 	}
 }
 
@@ -345,13 +358,11 @@ static bool take_slots(struct sim_guest *guest,
 	const struct trace_segment *s = &call->segments[i];
 	bool page = call->keeps_pages || s->len >= PAGE_SIZE;
 
-	return pvdma_slots_take(&guest->slots, s->addr, s->len,
-				page ? PAGE_SIZE - 1 : PVDMA_SLOT_BYTES - 1,
-				PAGE_SIZE - 1,
-				call->dir == TRACE_TO_DEVICE ?
-					PVDMA_SLOT_SEND :
-					PVDMA_SLOT_RECEIVE,
-				&guest->copy[call->index + i]);
+	return sim_pool_take(&guest->pool, s->addr, s->len,
+			     page ? PAGE_SIZE - 1 : PVDMA_SLOT_BYTES - 1,
+			     call->dir == TRACE_TO_DEVICE ? PVDMA_SLOT_SEND :
+							    PVDMA_SLOT_RECEIVE,
+			     &guest->copy[call->index + i]);
 }
 
 /* Holds a segment if it is mapped, or copies it; false: there is no room. */
@@ -364,13 +375,16 @@ static bool hold_or_copy(struct sim_guest *guest,
 
 	if (pvdma_track_try(&guest->track, first, last))
 		return true;
-	if (!take_slots(guest, call, i))
+	if (!take_slots(guest, call, i)) {
+		guest->pool_short = scarce(guest);
 		return false;
+	}
 	guest->pv.stats.bounced_bytes += s->len;
 	/* in, and back out where the device may have written */
 	guest->pv.stats.copied_bytes +=
 		s->len * (call->dir == TRACE_TO_DEVICE ? 1 : 2);
-	hint(guest, first, last);
+	if (pvdma_throttle_tells(&guest->throttle, scarce(guest)))
+		hint(guest, first, last);
 	return true;
 }
 
@@ -386,22 +400,39 @@ static bool map_copying(struct sim_guest *guest,
 	return true;
 }
 
+static bool are_mapped(struct sim_guest *guest, uint64_t first, uint64_t last)
+{
+	if (!pvdma_track_try(&guest->track, first, last))
+		return false;
+	pvdma_track_drop(&guest->track, first, last);
+	return true;
+}
+
 static bool is_mapped(struct sim_guest *guest, const struct trace_segment *s)
 {
-	struct pvdma_track *t = &guest->track;
-	uint64_t first = pvdma_track_granule(t, s->addr);
-	uint64_t last = pvdma_track_last(t, s->addr, s->len);
+	return are_mapped(guest, pvdma_track_granule(&guest->track, s->addr),
+			  pvdma_track_last(&guest->track, s->addr, s->len));
+}
 
-	if (!pvdma_track_try(t, first, last))
-		return false;
-	pvdma_track_drop(t, first, last);
-	return true;
+/* Bytes of a segment that the host was asked for before. */
+static uint64_t missed_again(struct sim_guest *guest,
+			     const struct trace_segment *s)
+{
+	uint64_t g = pvdma_track_granule(&guest->track, s->addr);
+	uint64_t last = pvdma_track_last(&guest->track, s->addr, s->len);
+	uint64_t again = 0;
+
+	for (; g <= last; g++)
+		if (!are_mapped(guest, g, g))
+			again += pvdma_pressure_missed(&guest->pressure, g, 1,
+						       guest->track.shift);
+	return again;
 }
 
 /* May what is missing be copied to save a wait? */
 static bool may_copy(struct sim_guest *guest, const struct sim_guest_call *call)
 {
-	uint64_t missing = 0;
+	uint64_t missing = 0, bytes = 0, again = 0;
 
 	/* what stays mapped for long is copied at each sync */
 	if (!guest->copies || call->kind == TRACE_COHERENT ||
@@ -410,11 +441,16 @@ static bool may_copy(struct sim_guest *guest, const struct sim_guest_call *call)
 	for (uint32_t i = 0; i < call->n; i++) {
 		const struct trace_segment *s = &call->segments[i];
 
-		pvdma_throttle_earn(&guest->throttle, s->len);
-		if (!is_mapped(guest, s))
-			missing += s->len;
+		bytes += s->len;
+		if (is_mapped(guest, s))
+			continue;
+		missing += s->len;
+		again += missed_again(guest, s);
 	}
-	return !missing || pvdma_throttle_spend(&guest->throttle, missing);
+	pvdma_throttle_earn(&guest->throttle, bytes);
+	pvdma_pressure_note(&guest->pressure, bytes, again);
+	return !missing ||
+	       pvdma_throttle_spend(&guest->throttle, missing, scarce(guest));
 }
 
 static int map_asking(struct sim_guest *guest,
@@ -426,6 +462,7 @@ static int map_asking(struct sim_guest *guest,
 
 	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_ATOMIC);
 	b.every = guest->strategy == VIRTIO_PVDMA_S_SINGLE_USE;
+	b.asked = guest->copies ? &guest->pressure : NULL;
 	while (held < call->n && !err) {
 		err = pvdma_batch_hold(&b, call->segments[held].addr,
 				       call->segments[held].len);
@@ -442,12 +479,43 @@ static int map_asking(struct sim_guest *guest,
 	return err;
 }
 
+/* Maps @bytes for good, and adds them to the pool. */
+static int add_pool(struct sim_guest *guest, uint64_t bytes)
+{
+	uint64_t at = guest->pool.base + guest->pool.bytes;
+	struct pvdma_batch b;
+	int r;
+
+	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_KERNEL);
+	r = pvdma_batch_hold(&b, at, bytes);
+	if (r)
+		return r;
+	r = pvdma_batch_end(&b);
+	if (!r)
+		r = sim_pool_add(&guest->pool, bytes);
+	if (r)
+		pvdma_track_release(&guest->track, at, bytes);
+	return r;
+}
+
+/* As the module's work does it, only at once. */
+static void grow_pool(struct sim_guest *guest)
+{
+	uint64_t more = pvdma_reserve_more(guest->quota, guest->pool.bytes);
+
+	guest->pool_short = false;
+	if (more && guest->pool.bytes + more <= guest->pool_most)
+		(void)add_pool(guest, more);
+}
+
 int sim_guest_map(struct sim_guest *guest, const struct sim_guest_call *call,
 		  bool *ret_missed)
 {
 	int err;
 
 	*ret_missed = false;
+	if (guest->pool_short)
+		grow_pool(guest);
 	if (may_copy(guest, call) && map_copying(guest, call))
 		return 0;
 	err = map_asking(guest, call, ret_missed);
@@ -478,28 +546,24 @@ void sim_guest_unmap(struct sim_guest *guest, const struct sim_guest_call *call)
 int sim_guest_prepare(struct sim_guest *guest, uint64_t quota, uint64_t most,
 		      size_t segments)
 {
-	uint64_t pool = min(most, SIM_GUEST_POOL_MAX);
-	uint64_t base;
-	struct pvdma_batch b;
+	uint64_t pool;
 	int r;
 
 	guest->copy = calloc(segments + 1, sizeof(*guest->copy));
 	if (!guest->copy)
 		return -ENOMEM;
-	pool = min(pool, pvdma_reserve_auto(quota, guest->track.shift));
+	guest->quota = quota;
+	pvdma_pressure_scale(&guest->pressure, quota, guest->track.shift);
+	guest->pool_most = min(most, SIM_GUEST_POOL_MAX);
+	pool = min(guest->pool_most,
+		   pvdma_reserve_auto(quota, guest->track.shift));
 	if (!pool || VIRTIO_PVDMA_S_IS_STRICT(guest->strategy))
 		return 0;
-	base = align_up(guest->next_page, UINT64_C(1) << guest->track.shift);
-	guest->next_page = base + pool;
-	r = pvdma_slots_init(&guest->slots, base, pool, GFP_KERNEL);
-	if (r)
-		return r;
+	guest->pool.base =
+		align_up(guest->next_page, UINT64_C(1) << guest->track.shift);
+	guest->next_page = guest->pool.base + guest->pool_most;
 	pvdma_throttle_init(&guest->throttle);
-	pvdma_batch_begin(&b, &guest->pv, &guest->track, ENDPOINT, GFP_KERNEL);
-	r = pvdma_batch_hold(&b, base, pool);
-	if (!r)
-		r = pvdma_batch_end(&b);
-	pvdma_batch_cancel(&b);
+	r = add_pool(guest, pool);
 	guest->copies = !r;
 	return r;
 }

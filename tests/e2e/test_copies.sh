@@ -13,7 +13,7 @@
 EDU=$(bed_bdf edu) NVME=$(guest_bdf 0) NIC=$(guest_bdf 1)
 SAID=$E2E_RUN/edudma
 QUOTA=$((512 << 10))
-STARVED=$((20 << 20))
+STARVED=$((20 << 20)) SCARCE=$((4 << 20))
 
 said() {
 	sed -n "s/^copies-$1: //p" "$SAID"
@@ -70,3 +70,51 @@ agent_stop e
 agent_start s "$(bed_bdf nvme)" "$(bed_bdf e1000e)" -- --quota $STARVED --granule 2M --ahead off
 vm_start starved s
 step starved no_faults "the work" "$(bed_bdf nvme)" starved
+guest_stop starved
+agent_stop s
+
+# A quota of a quarter of what a disk's I/O uses, in no order: most of it is copied, hardly
+# anybody waits, and the memory for that grows, and shrinks again when nobody needs it.
+scarce() {
+	local before after maps requests copied
+
+	load_pvdma scarce 1
+	g scarce "drive $NVME
+		disk_fill \$(disk_of $NVME) 16M" 600
+	random
+	before=$(random_counters)
+	no_faults "the work" "$(bed_bdf nvme)" random
+	after=$(random_counters)
+	result copies.scarce "before: $before; after: $after"
+	maps=$(grown maps) requests=$(grown map_requests) copied=$(grown bounces)
+	expect "mappings" "$maps >= 3 * 4096"
+	expect "mappings that were copied" "2 * $copied > $maps"
+	expect "requests" "4 * $requests < $maps"
+	same "mappings that failed" "$(grown failures)" 0
+	expect "memory for copies" "$(g scarce 'counter bounce_pool_bytes') == $SCARCE / 8"
+	expect "bytes mapped at most" "$(stat_of t vm.mapped_peak) <= $SCARCE"
+	eventually 60 "less memory for copies" pool_is $((SCARCE / 128))
+}
+
+random() {
+	g scarce "PVDMA_WORK_MEMORY=/tmp/buffers pvdma-work random /tmp/set.* 1 16M 32" 600
+}
+
+random_counters() {
+	g scarce 'for n in maps bounces map_requests failures; do echo $n $(counter $n); done' | tr '\n' ' '
+}
+
+# grown COUNTER: by so much
+grown() {
+	awk -v n="$1" '{ for (i = 1; i < NF; i += 2) if ($i == n) { d = $(i + 1) - d } } END { print d }' \
+		<<< "$before
+$after"
+}
+
+pool_is() {
+	(($(g scarce 'counter bounce_pool_bytes') == $1))
+}
+
+agent_start t "$(bed_bdf nvme)" -- --quota $SCARCE --granule 4K --ahead off
+vm_start scarce t
+step scarce scarce

@@ -194,6 +194,8 @@ static void run_at(const struct trace *loop, uint64_t round_us, uint64_t quota,
 	engine_config_init(&config);
 	config.quota = quota;
 	config.from_us = round_us;
+	/* who copies instead does not wait */
+	config.pool_max = 0;
 	ret->quota = quota;
 	ret->seconds = (double)((rounds - 1) * round_us) / 1e6;
 	assert_int_equal(engine_run(loop, &config, &cost_default, &ret->run),

@@ -17,6 +17,7 @@
 #include "tests/unit/support/guest.h"
 
 #define OK     VIRTIO_PVDMA_R_OK
+#define INVAL  VIRTIO_PVDMA_R_INVAL
 #define STATE  VIRTIO_PVDMA_R_STATE
 #define NOENT  VIRTIO_PVDMA_R_NOENT
 #define MAPPED VIRTIO_PVDMA_W_MAPPED
@@ -127,6 +128,58 @@ static void test_full(void **state)
 	assert_true(is_mapped(100));
 	assert_int_equal(guest_stats(&g).evictions, 2);
 	assert_int_equal(guest_stats(&g).mapped_bytes, PAGES * KB(4));
+}
+
+/* What is lost each second, if @n granules are hinted at in one. */
+static double loss(uint32_t n, uint8_t sample)
+{
+	static uint64_t now, granule = 2000;
+	struct vm_curve curve;
+
+	now += 10000 * UINT64_C(1000000);
+	(void)vm_observe(g.vm, now);
+	while (n--) {
+		assert_int_equal(guest_prefetch_for(&g, granule++, 1, sample),
+				 OK);
+		guest_work(&g);
+	}
+	now += 1000000;
+	(void)vm_observe(g.vm, now);
+	vm_get_curve(g.vm, &curve);
+	assert_true(curve.n > 0);
+	return curve.points[0].cost_us_per_s;
+}
+
+/*
+ * DEV-PREFETCH-5: What a PREFETCH stands for MUST NOT have an effect but on what
+ * the device takes the VM's need to be.
+ */
+static void test_sample(void **state)
+{
+	double once, often;
+
+	(void)state;
+	(void)loss(200, 0); /* its interval is another one */
+	once = loss(200, 0);
+	often = loss(200, 5);
+	assert_true(once > 0);
+	assert_true(often > 24 * once && often < 40 * once);
+	assert_int_equal(guest_stats(&g).hinted_granules, 600);
+	assert_int_equal(guest_stats(&g).mapped_bytes, PAGES * KB(4));
+}
+
+/*
+ * DEV-PREFETCH-5, too: The device MUST answer INVAL where flags are above 15, or
+ * not zero without VIRTIO_PVDMA_F_SAMPLE.
+ */
+static void test_sample_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_prefetch_for(&g, 100, 1, 15), OK);
+	assert_int_equal(guest_prefetch_for(&g, 100, 1, 16), INVAL);
+	vm_set_features(g.vm, 1 << VIRTIO_PVDMA_F_PREFETCH);
+	assert_int_equal(guest_prefetch_for(&g, 100, 1, 0), OK);
+	assert_int_equal(guest_prefetch_for(&g, 100, 1, 1), INVAL);
 }
 
 /*
@@ -339,6 +392,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(room),
 		TEST(full),
+		TEST(sample),
+		TEST(sample_refused),
 		TEST(held),
 		TEST(quota_lowered),
 		TEST(nonsense),

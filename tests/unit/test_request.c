@@ -159,7 +159,8 @@ static void test_features(void **state)
 	assert_int_equal(vm_features(g.vm),
 			 1 << VIRTIO_PVDMA_F_UNMAP |
 				 1 << VIRTIO_PVDMA_F_RELEASE |
-				 1 << VIRTIO_PVDMA_F_PREFETCH);
+				 1 << VIRTIO_PVDMA_F_PREFETCH |
+				 1 << VIRTIO_PVDMA_F_SAMPLE);
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	vm_set_features(g.vm, 1 << VIRTIO_PVDMA_F_UNMAP);
 	assert_int_equal(guest_release(&g, 0, 1), UNSUPP);

@@ -39,10 +39,10 @@ static void assert_item(u32 i, u64 first, u32 n)
 static void test_encode(void **state)
 {
 	(void)state;
-	assert_true(pvdma_hints_add(&hints, 7, 100, 102));
-	assert_true(pvdma_hints_add(&hints, 7, 5, 5));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 100, 102));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 5, 5));
 	/* said already */
-	assert_true(pvdma_hints_add(&hints, 7, 101, 102));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 101, 102));
 	assert_int_equal(hints.n, 2);
 	pvdma_hints_encode(&hints, msg);
 	assert_int_equal(hints.n, 0);
@@ -51,6 +51,7 @@ static void test_encode(void **state)
 	assert_int_equal(pvdma_encode_count(msg), 2);
 	assert_item(0, 100, 3);
 	assert_item(1, 5, 1);
+	assert_int_equal(msg->head.flags, 0);
 	assert_int_equal(msg->tail.status, VIRTIO_PVDMA_R_PENDING);
 }
 
@@ -61,22 +62,41 @@ static void test_room(void **state)
 
 	(void)state;
 	for (i = 0; i < PVDMA_HINTS_MAX; i++)
-		assert_true(pvdma_hints_add(&hints, 7, i * 2, i * 2));
-	assert_false(pvdma_hints_add(&hints, 7, 1000, 1000));
-	assert_true(pvdma_hints_add(&hints, 7, 4, 4));
-	assert_false(pvdma_hints_add(&hints, 8, 4, 4));
+		assert_true(pvdma_hints_add(&hints, 7, 0, i * 2, i * 2));
+	assert_false(pvdma_hints_add(&hints, 7, 0, 1000, 1000));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 4, 4));
+	assert_false(pvdma_hints_add(&hints, 8, 0, 4, 4));
 	pvdma_hints_encode(&hints, msg);
 	assert_int_equal(pvdma_encode_count(msg), PVDMA_HINTS_MAX);
-	assert_true(pvdma_hints_add(&hints, 8, 4, 4));
+	assert_true(pvdma_hints_add(&hints, 8, 0, 4, 4));
 	assert_int_equal(hints.endpoint, 8);
 	/* more than an item can say */
-	assert_false(pvdma_hints_add(&hints, 8, 0, U32_MAX));
+	assert_false(pvdma_hints_add(&hints, 8, 0, 0, U32_MAX));
 	/* a device that takes no longer requests (DEV-REQ-2) */
 	hints = (struct pvdma_hints){ .max = 2 };
-	assert_true(pvdma_hints_add(&hints, 7, 0, 0));
-	assert_true(pvdma_hints_add(&hints, 7, 2, 2));
-	assert_true(pvdma_hints_add(&hints, 7, 2, 2));
-	assert_false(pvdma_hints_add(&hints, 7, 4, 4));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 0, 0));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 2, 2));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 2, 2));
+	assert_false(pvdma_hints_add(&hints, 7, 0, 4, 4));
+}
+
+/*
+ * DRV-PREFETCH-3: ... SHOULD [...] put the binary logarithm of how many copies
+ * each granule of the request stands for into flags.
+ */
+static void test_sample(void **state)
+{
+	(void)state;
+	hints = (struct pvdma_hints){ .max = PVDMA_HINTS_MAX };
+	assert_true(pvdma_hints_add(&hints, 7, 5, 100, 100));
+	assert_true(pvdma_hints_add(&hints, 7, 5, 200, 200));
+	/* others go with the next one */
+	assert_false(pvdma_hints_add(&hints, 7, 0, 300, 300));
+	pvdma_hints_encode(&hints, msg);
+	assert_int_equal(msg->head.flags, 5);
+	assert_true(pvdma_hints_add(&hints, 7, 0, 300, 300));
+	pvdma_hints_encode(&hints, msg);
+	assert_int_equal(msg->head.flags, 0);
 }
 
 /*
@@ -91,7 +111,7 @@ static void test_answer(void **state)
 	(void)state;
 	assert_int_equal(pvdma_track_init(&track, 12, 64 << 20), 0);
 	assert_int_equal(pvdma_track_add_leaf(&track, 0, GFP_KERNEL), 0);
-	assert_true(pvdma_hints_add(&hints, 7, 100, 101));
+	assert_true(pvdma_hints_add(&hints, 7, 0, 100, 101));
 	pvdma_hints_encode(&hints, msg);
 	msg->tail.status = VIRTIO_PVDMA_R_OK;
 	assert_int_equal(pvdma_encode_result(msg, sizeof(msg->tail)), 0);
@@ -116,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_encode, setup),
+		cmocka_unit_test_setup(test_sample, setup),
 		cmocka_unit_test_setup(test_room, setup),
 		cmocka_unit_test_setup(test_answer, setup),
 	};

@@ -210,12 +210,12 @@ static void test_timeout(void **state)
 static void test_hint_waits(void **state)
 {
 	(void)state;
-	pvdma_request_hint(&pv, 3, 100, 101);
+	pvdma_request_hint(&pv, 3, 0, 100, 101);
 	assert_int_equal(vq.kicks, 0);
 	kernel_now += HINT_MS * MS - 1;
 	assert_false(kernel_work(&pv.post_work));
 	/* another one makes it no later */
-	pvdma_request_hint(&pv, 3, 200, 200);
+	pvdma_request_hint(&pv, 3, 0, 200, 200);
 	assert_int_equal(vq.kicks, 0);
 	assert_int_equal(vq.n_avail, 0);
 	kernel_now += 1;
@@ -231,7 +231,7 @@ static void test_hint_waits(void **state)
 static void test_hint_rides(void **state)
 {
 	(void)state;
-	pvdma_request_hint(&pv, 3, 100, 101);
+	pvdma_request_hint(&pv, 3, 0, 100, 101);
 	kernel_now += 2 * MS;
 	assert_int_equal(ask(7, 0), 0);
 	assert_int_equal(vq.kicks, 1);
@@ -248,15 +248,15 @@ static void test_hint_no_kick(void **state)
 {
 	(void)state;
 	vq.kick = false;
-	pvdma_request_hint(&pv, 3, 100, 101);
+	pvdma_request_hint(&pv, 3, 0, 100, 101);
 	assert_int_equal(vq.n_avail, 1);
 	assert_int_equal(vq.kicks, 0);
 	/* one is under way: the next ones wait for its answer */
-	pvdma_request_hint(&pv, 3, 200, 200);
-	pvdma_request_hint(&pv, 3, 300, 300);
+	pvdma_request_hint(&pv, 3, 0, 200, 200);
+	pvdma_request_hint(&pv, 3, 0, 300, 300);
 	assert_int_equal(vq.n_avail, 1);
 	host();
-	pvdma_request_hint(&pv, 3, 400, 400);
+	pvdma_request_hint(&pv, 3, 0, 400, 400);
 	host();
 	assert_int_equal(prefetches, 2);
 	assert_int_equal(prefetch_items, 4);
@@ -270,14 +270,14 @@ static void test_hint_many(void **state)
 
 	(void)state;
 	for (i = 0; i < PVDMA_HINTS_MAX; i++)
-		pvdma_request_hint(&pv, 3, 10 * i, 10 * i);
+		pvdma_request_hint(&pv, 3, 0, 10 * i, 10 * i);
 	assert_int_equal(vq.kicks, 0);
 	answers_at = NEVER;
 	for (; i < 2 * PVDMA_HINTS_MAX; i++)
-		pvdma_request_hint(&pv, 3, 10 * i, 10 * i);
+		pvdma_request_hint(&pv, 3, 0, 10 * i, 10 * i);
 	assert_int_equal(vq.kicks, 1);
 	assert_int_equal(traffic.hints_lost, 0);
-	pvdma_request_hint(&pv, 3, 10 * i, 10 * i);
+	pvdma_request_hint(&pv, 3, 0, 10 * i, 10 * i);
 	assert_int_equal(traffic.hints_lost, 1);
 	answers_at = 0;
 	host();
@@ -294,9 +294,9 @@ static void test_hint_max_ranges(void **state)
 	(void)teardown(state);
 	start(4);
 	for (i = 0; i < 4; i++)
-		pvdma_request_hint(&pv, 3, 10 * i, 10 * i);
+		pvdma_request_hint(&pv, 3, 0, 10 * i, 10 * i);
 	assert_int_equal(vq.kicks, 0);
-	pvdma_request_hint(&pv, 3, 10 * i, 10 * i);
+	pvdma_request_hint(&pv, 3, 0, 10 * i, 10 * i);
 	assert_int_equal(prefetches, 1);
 	assert_int_equal(prefetch_items, 4);
 	assert_int_equal(ask(7, 0), 0);
@@ -307,10 +307,10 @@ static void test_hint_max_ranges(void **state)
 static void test_hint_stop(void **state)
 {
 	(void)state;
-	pvdma_request_hint(&pv, 3, 100, 101);
+	pvdma_request_hint(&pv, 3, 0, 100, 101);
 	pvdma_queue_stop(&pv);
 	assert_false(pv.post_work.pending);
-	pvdma_request_hint(&pv, 3, 100, 101);
+	pvdma_request_hint(&pv, 3, 0, 100, 101);
 	assert_false(pv.post_work.pending);
 	pvdma_queue_reclaim(&pv);
 	pvdma_queue_start(&pv);

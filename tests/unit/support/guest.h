@@ -245,12 +245,14 @@ static inline uint8_t guest_send(struct guest *g, const void *buf, size_t len)
 	return tail.status;
 }
 
-static inline uint8_t guest_ask(struct guest *g, uint8_t type,
-				uint32_t endpoint, const void *items,
-				uint16_t count, size_t item_size)
+static inline uint8_t guest_ask_flags(struct guest *g, uint8_t type,
+				      uint8_t flags, uint32_t endpoint,
+				      const void *items, uint16_t count,
+				      size_t item_size)
 {
 	struct virtio_pvdma_req_head head = {
 		.type = type,
+		.flags = flags,
 		.count = htole16(count),
 		.endpoint = htole32(endpoint),
 	};
@@ -265,6 +267,13 @@ static inline uint8_t guest_ask(struct guest *g, uint8_t type,
 	status = guest_send(g, buf, len);
 	free(buf);
 	return status;
+}
+
+static inline uint8_t guest_ask(struct guest *g, uint8_t type,
+				uint32_t endpoint, const void *items,
+				uint16_t count, size_t item_size)
+{
+	return guest_ask_flags(g, type, 0, endpoint, items, count, item_size);
 }
 
 static inline uint8_t guest_init_at(struct guest *g, uint16_t version,
@@ -366,12 +375,19 @@ static inline uint8_t guest_release(struct guest *g, uint64_t first,
 	return guest_ranges(g, VIRTIO_PVDMA_T_RELEASE, &range, 1);
 }
 
-static inline uint8_t guest_prefetch(struct guest *g, uint64_t first,
-				     uint32_t count)
+static inline uint8_t guest_prefetch_for(struct guest *g, uint64_t first,
+					 uint32_t count, uint8_t sample)
 {
 	struct virtio_pvdma_range range = guest_range(first, count);
 
-	return guest_ranges(g, VIRTIO_PVDMA_T_PREFETCH, &range, 1);
+	return guest_ask_flags(g, VIRTIO_PVDMA_T_PREFETCH, sample, 0, &range, 1,
+			       sizeof(range));
+}
+
+static inline uint8_t guest_prefetch(struct guest *g, uint64_t first,
+				     uint32_t count)
+{
+	return guest_prefetch_for(g, first, count, 0);
 }
 
 /* Endpoint 0 is there, the driver is up and has registered all leaves. */

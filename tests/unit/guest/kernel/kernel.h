@@ -75,6 +75,11 @@ extern u64 kernel_pages;	    /* bytes of alloc_pages_exact() in use */
 #define round_up(x, n)		  roundup(x, n)
 #define DIV_ROUND_UP(x, n)	  (((x) + (n)-1) / (n))
 #define fls64(x)		  (64 - __builtin_clzll(x))
+#define ilog2(x)		  (fls64(x) - 1)
+#define hash_64(x, bits)	  ((u32)((x)*0x61C8864680B583EBull >> (64 - (bits))))
+#define BITS_PER_LONG		  64
+#define BIT_WORD(n)		  ((n) / BITS_PER_LONG)
+#define BIT_MASK(n)		  (1ul << (n) % BITS_PER_LONG)
 #define struct_size(p, member, n) (sizeof(*(p)) + (n) * sizeof((p)->member[0]))
 #define container_of(p, type, member) \
 	((type *)(void *)((char *)(p)-offsetof(type, member)))
@@ -128,6 +133,9 @@ static inline u64 ktime_get_mono_fast_ns(void)
 struct mutex {
 	int unused;
 };
+
+#define mutex_lock(m)	((void)(m))
+#define mutex_unlock(m) ((void)(m))
 
 struct kref {
 	int count;
@@ -193,6 +201,11 @@ static inline void schedule_delayed_work(struct delayed_work *w, u64 ms)
 	if (!w->pending)
 		w->due = kernel_now + ms * NSEC_PER_MSEC;
 	w->pending = true;
+}
+
+static inline void cancel_delayed_work(struct delayed_work *w)
+{
+	w->pending = false;
 }
 
 static inline void cancel_delayed_work_sync(struct delayed_work *w)

@@ -14,6 +14,7 @@
 #define SHIFT 12
 #define LOW   (96ull << 20) /* of memory, the kernel's own */
 
+struct mutex pvdma_lock;
 struct machine machine;
 struct pvdma pv;
 struct pvdma_traffic traffic;
@@ -165,12 +166,30 @@ static u8 host_map(const struct pvdma_msg *msg, bool only_count, u64 *n)
 	return VIRTIO_PVDMA_R_OK;
 }
 
+static void host_prefetch(const struct pvdma_msg *msg)
+{
+	machine.hinted += pvdma_encode_sum(msg);
+	if (!machine.prefetches)
+		return;
+	for (u16 i = 0; i < le16_to_cpu(msg->head.count); i++) {
+		u64 g = le64_to_cpu(msg->item[i].range.first);
+		u64 end = g + le32_to_cpu(msg->item[i].range.count);
+
+		for (; g < end; g++) {
+			if (machine.n_mapped == machine.quota)
+				machine_evict();
+			if (machine.n_mapped < machine.quota)
+				show(g, true);
+		}
+	}
+}
+
 static u8 host_request(const struct pvdma_msg *msg)
 {
 	u64 n = 0;
 
 	if (msg->head.type == VIRTIO_PVDMA_T_PREFETCH)
-		machine.hinted += pvdma_encode_sum(msg);
+		host_prefetch(msg);
 	if (msg->head.type != VIRTIO_PVDMA_T_MAP)
 		return VIRTIO_PVDMA_R_OK;
 	(void)host_map(msg, true, &n);
@@ -278,6 +297,7 @@ void machine_start(void)
 	pv.conf.granule_shift = SHIFT;
 	pv.conf.quota = MACHINE_QUOTA << SHIFT;
 	pv.post_work.work.func = pvdma_request_post_all;
+	pv.reserve_work.work.func = pvdma_reserve_review;
 	INIT_LIST_HEAD(&pv.endpoints);
 	KERNEL_SET(int, bounce_kb, 256);
 	KERNEL_SET(unsigned int, timeout_ms, 5000);
@@ -286,22 +306,23 @@ void machine_start(void)
 	pvdma_queue_start(&pv);
 	start_endpoint();
 	pvdma_reserve_open(&pv);
-	assert_true(pvdma_bounce_has_spare(&pv));
+	assert_true(pvdma_pool_has_spare(&pv));
 }
 
 void machine_stop(void)
 {
 	u64 bytes, used;
 
-	pvdma_bounce_stats(&pv, &bytes, &used);
+	pvdma_pool_stats(&pv, &bytes, &used);
 	assert_int_equal(used, 0);
 	ep.attached = false;
 	pvdma_reserve_close(&pv);
+	cancel_delayed_work_sync(&pv.reserve_work);
 	pvdma_queue_stop(&pv);
 	pvdma_queue_reclaim(&pv);
 	for (u64 g = 0; g < ARRAY_SIZE(machine.mapped); g++)
 		assert_false(pvdma_track_held(&pv.track, g));
-	pvdma_bounce_free(&pv);
+	pvdma_pool_free(&pv);
 	pvdma_queue_free(&pv);
 	pvdma_track_done(&pv.track);
 	assert_int_equal(env_warnings, 0);
