@@ -111,7 +111,7 @@ struct virtio_pvdma_req_head {
 };
 
 /* The most that a PREFETCH's flags may say */
-#define VIRTIO_PVDMA_SAMPLE_MAX 15
+#define VIRTIO_PVDMA_SAMPLE_MAX 8
 
 /* The item of INIT (exactly one) */
 struct virtio_pvdma_init {

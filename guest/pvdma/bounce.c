@@ -91,8 +91,10 @@ pvdma_bounce_take(struct pvdma_pool *pool, struct device *dev, u64 phys,
 		c = pool->chunk[i];
 		if (c->slots.base + c->bytes - 1 <= limit &&
 		    pvdma_slots_take(&c->slots, phys, size, keep, boundary, use,
-				     addr))
+				     addr)) {
 			found = c;
+			pool->reached = max(pool->reached, i + 1);
+		}
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return found;

@@ -115,7 +115,7 @@ struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 	err = pvdma_coherent_hold(ep, addr, size, gfp);
 	/* this can't be copied: what is there for copies makes room */
 	if (unlikely(err == -ENOMEM) &&
-	    pvdma_pool_shrink(ep->pv, PVDMA_POOL_MAPPED)) {
+	    pvdma_pool_shrink(ep->pv, PVDMA_POOL_MAPPED, 0)) {
 		err = pvdma_coherent_hold(ep, addr, size, gfp);
 		pvdma_reserve_later(ep->pv);
 	}

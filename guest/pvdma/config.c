@@ -154,7 +154,7 @@ static void pvdma_config_quota(struct pvdma *pv, const struct pvdma_conf *old,
 	}
 	if (now->excess) {
 		for (kind = 0; kind < PVDMA_NR_POOLS; kind++)
-			freed += pvdma_pool_shrink(pv, kind);
+			freed += pvdma_pool_shrink(pv, kind, 0);
 		dev_info(
 			dev,
 			"the host wants %llu KiB that are in use, within %u ms; the memory for copies shrinks by %llu KiB\n",
@@ -163,6 +163,7 @@ static void pvdma_config_quota(struct pvdma *pv, const struct pvdma_conf *old,
 	mutex_lock(&pvdma_lock);
 	pvdma_reserve_open(pv);
 	mutex_unlock(&pvdma_lock);
+	pvdma_reserve_later(pv);
 	if (now->excess != old->excess)
 		sysfs_notify(&pv->class_dev->kobj, NULL, "excess");
 	pvdma_config_greet(pv);

@@ -62,12 +62,15 @@ bool pvdma_copying_wishes(struct pvdma_endpoint *ep,
 			  const struct pvdma_batch *b, size_t bytes,
 			  unsigned long attrs)
 {
-	u64 again = pvdma_batch_again(b), mapped, since;
 	struct pvdma *pv = ep->pv;
+	u64 mapped, since, again;
 	struct pvdma_copying *c;
 	unsigned long flags;
 	bool yes;
 
+	if (ep->strict)
+		return false;
+	again = pvdma_batch_again(b);
 	/* of new leaves the host has to be told, and that is waited for */
 	yes = pvdma_copying_may(ep, attrs) &&
 	      !pvdma_encode_count(b->slot->leaf) &&
@@ -102,8 +105,6 @@ void pvdma_copying_done(struct pvdma_endpoint *ep, u64 first, u64 last)
 	bool scarce = pvdma_copying_scarce(pv), tells;
 	unsigned long flags;
 
-	if (scarce)
-		pvdma_reserve_use(pv);
 	if (!virtio_has_feature(pv->vdev, VIRTIO_PVDMA_F_PREFETCH))
 		return;
 	local_irq_save(flags);

@@ -216,6 +216,9 @@ static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 
 	trace_pvdma_attach(&ep->pdev->dev, ep->number, err);
 	ep->attached = !err;
+	/* the host ends mappings for the sake of one that is strict */
+	if (ep->strict)
+		pvdma_pressure_reset(&ep->pv->pressure);
 	if (!err)
 		pvdma_reserve_open(ep->pv);
 	return err;

@@ -216,16 +216,45 @@ void pvdma_pool_stats(struct pvdma *pv, u64 *bytes, u64 *used)
 	}
 }
 
-/* Takes a chunk out that holds no copy. NULL: there is none. */
-static struct pvdma_pool_chunk *pvdma_pool_take_idle(struct pvdma_pool *pool)
+/*
+ * How many bytes there are up to the last chunk that was used since the last
+ * such question: those before it did not suffice.
+ */
+u64 pvdma_pool_reached(struct pvdma *pv, enum pvdma_pool_kind kind)
+{
+	struct pvdma_pool *pool = READ_ONCE(pv->pool[kind]);
+	unsigned long flags;
+	unsigned int i;
+	u64 bytes = 0;
+
+	if (!pool)
+		return 0;
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (i = 0; i < pool->nr; i++)
+		if (i < pool->reached || pool->chunk[i]->slots.used)
+			bytes += pool->chunk[i]->bytes;
+	pool->reached = 0;
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	return bytes;
+}
+
+/*
+ * Takes a chunk out that holds no copy, and without which there are @keep bytes
+ * left: the last one that there is. NULL: there is none.
+ */
+static struct pvdma_pool_chunk *pvdma_pool_take_idle(struct pvdma_pool *pool,
+						     u64 keep)
 {
 	struct pvdma_pool_chunk *c = NULL;
 	unsigned long flags;
 	unsigned int i;
+	u64 bytes;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	for (i = 0; i < pool->nr && !c; i++) {
-		if (pool->chunk[i]->slots.used)
+	bytes = pvdma_pool_sum(pool);
+	for (i = pool->nr; i-- && !c;) {
+		if (pool->chunk[i]->slots.used ||
+		    bytes - pool->chunk[i]->bytes < keep)
 			continue;
 		c = pool->chunk[i];
 		pool->chunk[i] = pool->chunk[--pool->nr];
@@ -264,14 +293,17 @@ static void pvdma_pool_drop(struct pvdma_track *track,
 	pvdma_track_release(track, c->slots.base, c->bytes);
 }
 
-/* Frees what holds no copy; returns how many bytes that was. */
-u64 pvdma_pool_shrink(struct pvdma *pv, enum pvdma_pool_kind kind)
+/*
+ * Frees what holds no copy, as long as @keep bytes are left; returns how many
+ * bytes that was.
+ */
+u64 pvdma_pool_shrink(struct pvdma *pv, enum pvdma_pool_kind kind, u64 keep)
 {
 	struct pvdma_pool *pool = READ_ONCE(pv->pool[kind]);
 	struct pvdma_pool_chunk *c;
 	u64 bytes = 0;
 
-	while (pool && (c = pvdma_pool_take_idle(pool))) {
+	while (pool && (c = pvdma_pool_take_idle(pool, keep))) {
 		bytes += c->bytes;
 		if (kind == PVDMA_POOL_MAPPED)
 			pvdma_pool_drop(&pv->track, c);

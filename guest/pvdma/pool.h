@@ -26,6 +26,7 @@ struct pvdma_pool {
 	gfp_t zone;
 	struct xarray index; /* phys / PVDMA_POOL_UNIT -> chunk */
 	unsigned int nr;
+	unsigned int reached; /* of them, used since pvdma_pool_reached() */
 	struct pvdma_pool_chunk *chunk[PVDMA_POOL_CHUNKS];
 };
 

@@ -40,7 +40,7 @@ struct pvdma_pressure {
 
 /*
  * Nothing is known yet; nor is it, if mappings have ended for another cause.
- * Any context. Whoever notes something meanwhile does no harm.
+ * Any context. Who notes something meanwhile may bring back what was known.
  */
 static inline void pvdma_pressure_reset(struct pvdma_pressure *p)
 {
@@ -49,21 +49,24 @@ static inline void pvdma_pressure_reset(struct pvdma_pressure *p)
 }
 
 /*
- * As @quota is now, in bytes; granules have 1 << @shift of them. Under another
- * one it is to be found out anew.
+ * As @quota is now, in bytes; granules have 1 << @shift of them. If it is much
+ * more, or the sample another one, it is to be found out anew.
  */
 static inline void pvdma_pressure_scale(struct pvdma_pressure *p, u64 quota,
 					u32 shift)
 {
 	u64 part = (quota >> shift) / (PVDMA_PRESSURE_SLOTS / 4);
+	u64 old = READ_ONCE(p->quota);
 	u32 every = 1;
 
-	if (likely(READ_ONCE(p->quota) == quota))
+	if (likely(old == quota))
 		return;
 	while (every < part && every < 1u << 20)
 		every *= 2;
-	p->every = every;
 	WRITE_ONCE(p->quota, quota);
+	if (p->every == every && quota <= old + old / 8)
+		return;
+	p->every = every;
 	pvdma_pressure_reset(p);
 }
 

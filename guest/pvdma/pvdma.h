@@ -142,8 +142,8 @@ struct pvdma {
 	unsigned long copies[PVDMA_POOL_FILTER_WORDS][PVDMA_NR_POOLS];
 	struct pvdma_pressure pressure;
 	bool reserve_short; /* of PVDMA_POOL_MAPPED there was not enough */
-	bool reserve_used;  /* since reserve_work has looked */
-	bool reserve_full;  /* and there is no more; pvdma_lock */
+	bool reserve_full;  /* and there is no more; written under pvdma_lock */
+	unsigned int reserve_retry_ms; /* pvdma_lock */
 
 	struct pvdma_conf conf;	       /* news under pvdma_lock */
 	bool open;		       /* takes devices over; pvdma_lock */
@@ -307,7 +307,8 @@ void pvdma_bounce_sync(struct pvdma_endpoint *ep, dma_addr_t addr, size_t size,
 size_t pvdma_bounce_max_size(struct device *dev);
 
 /* pool.c */
-u64 pvdma_pool_shrink(struct pvdma *pv, enum pvdma_pool_kind kind);
+u64 pvdma_pool_shrink(struct pvdma *pv, enum pvdma_pool_kind kind, u64 keep);
+u64 pvdma_pool_reached(struct pvdma *pv, enum pvdma_pool_kind kind);
 u64 pvdma_pool_bytes(struct pvdma *pv, enum pvdma_pool_kind kind);
 int pvdma_pool_add_mapped(struct pvdma_endpoint *ep, size_t bytes);
 bool pvdma_pool_has_spare(struct pvdma *pv);
@@ -317,7 +318,6 @@ void pvdma_pool_stats(struct pvdma *pv, u64 *bytes, u64 *used);
 /* reserve.c */
 u32 pvdma_reserve_patience(struct pvdma *pv);
 void pvdma_reserve_open(struct pvdma *pv);
-void pvdma_reserve_use(struct pvdma *pv);
 void pvdma_reserve_short(struct pvdma *pv);
 void pvdma_reserve_later(struct pvdma *pv);
 void pvdma_reserve_renew(struct pvdma *pv);

@@ -13,8 +13,8 @@
  *
  * Where the quota is too small for what is used, copies do much of the work
  * (copying.c), and those in flight need more memory: it grows to an eighth of
- * the quota by what is wished for, and shrinks again once nobody has wished for
- * a while. A size that was asked for stays.
+ * the quota by what is wished for, and each ten seconds what was not reached
+ * meanwhile is given up. A size that was asked for stays.
  *
  * It is given up when the host wants memory back (DRV-QUOTA-1), as far as it is
  * idle, when an allocation of a driver fails, and before the last endpoint is
@@ -43,8 +43,12 @@ MODULE_PARM_DESC(
 
 #define PVDMA_RESERVE_CHUNK SZ_256K
 
-/* How long what was added is kept for nobody */
-#define PVDMA_RESERVE_IDLE_MS 10000
+/*
+ * How long what was added is kept for nobody. What is missing, and could not be
+ * had, is asked for less and less often.
+ */
+#define PVDMA_RESERVE_IDLE_MS  10000u
+#define PVDMA_RESERVE_RETRY_MS 3600000u
 
 /* How many bytes to keep: 0, or a power of two and whole granules. */
 static u64 pvdma_reserve_bytes(const struct pvdma *pv)
@@ -91,36 +95,40 @@ static u64 pvdma_reserve_add(struct pvdma_endpoint *ep, u64 bytes)
 }
 
 /*
- * Makes sure that there is something if there is to be. Where it fails, there
- * is nothing to copy to: that is no error. Under pvdma_lock.
+ * Makes sure that there is as much as is to be. Where it fails, there is little
+ * or nothing to copy to: that is no error. Returns how many bytes are missing.
  */
-void pvdma_reserve_open(struct pvdma *pv)
+static u64 pvdma_reserve_fill(struct pvdma *pv)
 {
 	struct pvdma_endpoint *ep = pvdma_reserve_user(pv);
-	u64 bytes, done;
+	u64 bytes = pvdma_reserve_bytes(pv);
+	u64 have = pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED);
 
-	if (!ep || pvdma_pool_has_spare(pv) || READ_ONCE(pv->conf.excess))
-		return;
-	bytes = pvdma_reserve_bytes(pv);
-	done = pvdma_reserve_add(ep, bytes);
-	if (done < bytes)
-		dev_info(
-			&pv->vdev->dev,
-			"%llu of %llu KiB are mapped for copies: what finds no room in the quota may fail\n",
-			done >> 10, bytes >> 10);
+	if (!ep || have >= bytes || READ_ONCE(pv->conf.excess))
+		return 0;
+	return bytes - have - pvdma_reserve_add(ep, bytes - have);
 }
 
-/* Somebody copies because the quota is too small. Any context. */
-void pvdma_reserve_use(struct pvdma *pv)
+/* The same, and says what is missing. Under pvdma_lock. */
+void pvdma_reserve_open(struct pvdma *pv)
 {
-	if (!READ_ONCE(pv->reserve_used))
-		WRITE_ONCE(pv->reserve_used, true);
+	u64 missing = pvdma_reserve_fill(pv);
+
+	if (!missing)
+		return;
+	dev_info(
+		&pv->vdev->dev,
+		"%llu of %llu KiB are mapped for copies: what finds no room in the quota may fail\n",
+		pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED) >> 10,
+		pvdma_reserve_bytes(pv) >> 10);
+	pvdma_reserve_later(pv);
 }
 
-/* ... or would, and finds no room. Any context. */
+/* A copy found no room, and the quota is too small. Any context. */
 void pvdma_reserve_short(struct pvdma *pv)
 {
-	if (READ_ONCE(pv->reserve_short) || READ_ONCE(bounce_kb) >= 0)
+	if (READ_ONCE(pv->reserve_short) || READ_ONCE(pv->reserve_full) ||
+	    READ_ONCE(bounce_kb) >= 0)
 		return;
 	WRITE_ONCE(pv->reserve_short, true);
 	/* not when it would have been reviewed */
@@ -140,22 +148,23 @@ static bool pvdma_reserve_grow(struct pvdma *pv)
 	return more && pvdma_reserve_add(ep, more) == more;
 }
 
-/* More than there is to be, or more than anybody uses: begins anew. */
+/* Gives up what is more than there is to be, or than was needed of late. */
 static void pvdma_reserve_trim(struct pvdma *pv)
 {
-	u64 have = pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED);
+	u64 most = pvdma_reserve_most(READ_ONCE(pv->conf.quota));
+	u64 reached = pvdma_pool_reached(pv, PVDMA_POOL_MAPPED);
 	u64 least = pvdma_reserve_bytes(pv);
+	u64 keep = max(least, min(reached, most));
 
-	if (have <= least ||
-	    (READ_ONCE(pv->reserve_used) &&
-	     have <= pvdma_reserve_most(READ_ONCE(pv->conf.quota))))
-		return;
-	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED);
+	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED, keep);
+	/* in chunks that are too large: smaller ones come instead */
+	if (keep == least && pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED) > least)
+		(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED, 0);
 }
 
 /*
- * The memory was short; or it is time to see whether what was added is still
- * used. (What could not be had is not asked for again before that.)
+ * The memory was short; or it is time to see how much of it is used. (What
+ * could not be had is not asked for again before that.)
  */
 void pvdma_reserve_review(struct work_struct *work)
 {
@@ -164,17 +173,23 @@ void pvdma_reserve_review(struct work_struct *work)
 	bool grows;
 
 	mutex_lock(&pvdma_lock);
-	grows = READ_ONCE(pv->reserve_short) && !pv->reserve_full;
-	pv->reserve_full = grows && !pvdma_reserve_grow(pv);
+	grows = xchg(&pv->reserve_short, false) && !pv->reserve_full;
+	WRITE_ONCE(pv->reserve_full, grows && !pvdma_reserve_grow(pv));
 	if (!grows)
 		pvdma_reserve_trim(pv);
-	pvdma_reserve_open(pv);
-	WRITE_ONCE(pv->reserve_used, false);
-	if (!pv->reserve_full)
-		WRITE_ONCE(pv->reserve_short, false);
-	if (pv->reserve_full ||
-	    pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED) > pvdma_reserve_bytes(pv))
-		pvdma_reserve_later(pv);
+	if (pvdma_reserve_fill(pv)) {
+		pv->reserve_retry_ms = clamp(2 * pv->reserve_retry_ms,
+					     PVDMA_RESERVE_IDLE_MS,
+					     PVDMA_RESERVE_RETRY_MS);
+		schedule_delayed_work(&pv->reserve_work,
+				      msecs_to_jiffies(pv->reserve_retry_ms));
+	} else {
+		pv->reserve_retry_ms = 0;
+		if (pv->reserve_full ||
+		    pvdma_pool_bytes(pv, PVDMA_POOL_MAPPED) >
+			    pvdma_reserve_bytes(pv))
+			pvdma_reserve_later(pv);
+	}
 	mutex_unlock(&pvdma_lock);
 }
 
@@ -190,7 +205,7 @@ void pvdma_reserve_renew(struct pvdma *pv)
 {
 	mutex_lock(&pvdma_lock);
 	pvdma_pressure_reset(&pv->pressure);
-	pv->reserve_full = false;
+	WRITE_ONCE(pv->reserve_full, false);
 	WRITE_ONCE(pv->reserve_short, false);
 	pvdma_reserve_later(pv);
 	mutex_unlock(&pvdma_lock);
@@ -209,6 +224,6 @@ void pvdma_reserve_close(struct pvdma *pv)
 {
 	if (pvdma_reserve_user(pv))
 		return;
-	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED);
+	(void)pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED, 0);
 	pvdma_pressure_reset(&pv->pressure);
 }

@@ -257,6 +257,7 @@ fail_class:
 fail_claim:
 	pvdma_virtio_unclaim();
 	cancel_work_sync(&pv->news_work);
+	cancel_delayed_work_sync(&pv->reserve_work);
 fail_free:
 	pvdma_virtio_free(pv);
 	return err;
@@ -275,6 +276,8 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
 	pvdma_virtio_unclaim();
 	vdev->priv = NULL;
 	cancel_work_sync(&pv->news_work);
+	/* which may have wanted one */
+	cancel_delayed_work_sync(&pv->reserve_work);
 	pvdma_debugfs_remove(pv);
 	pvdma_memory_stop(pv);
 	pvdma_virtio_free(pv);

@@ -312,9 +312,8 @@ static void remap(struct curve *curve, uint32_t entry,
 }
 
 static void miss_one(struct curve *curve, uint64_t granule, uint64_t quota,
-		     const struct curve_loss *each)
+		     const struct curve_loss *each, double times)
 {
-	double times = ldexp(1, (int)curve->shift);
 	uint32_t i = curve_find(curve, granule);
 	unsigned int bin = bin_of(quota) + 1;
 
@@ -339,16 +338,17 @@ static uint64_t next_block(uint64_t granule, uint64_t end)
 }
 
 void curve_missed(struct curve *curve, uint64_t first, uint64_t count,
-		  uint64_t quota, const struct curve_loss *each)
+		  uint64_t quota, const struct curve_loss *each, double times)
 {
 	uint64_t end = first + count;
 
-	add(&curve->exact, each, (double)count);
+	add(&curve->exact, each, (double)count * times);
 	while (first < end) {
 		uint64_t next = next_block(first, end);
 
 		for (; first < next && curve_samples(curve, first); first++)
-			miss_one(curve, first, quota, each);
+			miss_one(curve, first, quota, each,
+				 ldexp(times, (int)curve->shift));
 		first = next;
 	}
 }

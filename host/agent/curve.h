@@ -68,11 +68,11 @@ bool curve_is_mapped(const struct curve *curve, uint32_t entry);
 uint8_t *curve_mark(struct curve *curve, uint32_t entry);
 
 /*
- * A miss had these granules mapped, each of which lost @each, under @quota.
- * All of them are told of, sampled or not.
+ * A miss had these granules mapped, each of which lost @each, under @quota; and
+ * it stands for @times such misses. All of them are told of, sampled or not.
  */
 void curve_missed(struct curve *curve, uint64_t first, uint64_t count,
-		  uint64_t quota, const struct curve_loss *each);
+		  uint64_t quota, const struct curve_loss *each, double times);
 
 /*
  * Granules were mapped without a miss, and @each would be lost if they were not

@@ -17,6 +17,7 @@
 #include "host/agent/observe.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "host/agent/curve.h"
 #include "host/agent/plan.h"
@@ -53,7 +54,7 @@ static uint64_t price_plan(const struct vm *vm, const struct plan *plan)
 }
 
 static void missed(struct vm *vm, const struct plan *plan,
-		   const struct curve_loss *loss)
+		   const struct curve_loss *loss, double times)
 {
 	const struct curve_loss each = {
 		.waits = loss->waits / (double)plan->granules,
@@ -65,7 +66,7 @@ static void missed(struct vm *vm, const struct plan *plan,
 	     extent = e->policy.next) {
 		e = ledger_get(vm->ledger, extent);
 		curve_missed(vm->curve, ledger_first(e), e->count, quota_of(vm),
-			     &each);
+			     &each, times);
 	}
 }
 
@@ -80,20 +81,19 @@ void observe_missed(struct vm *vm, const struct plan *plan)
 		return;
 	vm->observe.usual += plan->granules;
 	vm->observe.usual -= vm->observe.usual / OBSERVE_USUAL;
-	missed(vm, plan, &loss);
+	missed(vm, plan, &loss, 1);
 }
 
 void observe_hinted(struct vm *vm, const struct plan *plan, unsigned int sample)
 {
 	const struct curve_loss loss = {
 		.waits = 0,
-		.ns = (double)(price_plan(vm, plan)
-			       << min(sample,
-				      (unsigned int)VIRTIO_PVDMA_SAMPLE_MAX)),
+		.ns = (double)price_plan(vm, plan),
 	};
 
+	sample = min(sample, (unsigned int)VIRTIO_PVDMA_SAMPLE_MAX);
 	if (plan->granules > 0)
-		missed(vm, plan, &loss);
+		missed(vm, plan, &loss, ldexp(1, (int)sample));
 }
 
 /* As if requests of the usual size had waited for it, sometimes. */

@@ -51,6 +51,7 @@ void prefetch_hinted(struct vm *vm, uint32_t endpoint,
 	const uint64_t most = min(plan_window(vm), (uint64_t)UINT16_MAX);
 
 	vm->root->stats.hints += n;
+	vm->root->stats.copies += (uint64_t)n << sample;
 	for (size_t i = 0; i < n; i++) {
 		const struct prefetch_run run = {
 			.first = ranges[i].first,

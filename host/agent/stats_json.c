@@ -52,6 +52,7 @@ static const struct counter vm_counters[] = {
 	COUNTER(vm_stats, ahead_granules),
 	COUNTER(vm_stats, ahead_used),
 	COUNTER(vm_stats, hints),
+	COUNTER(vm_stats, copies),
 	COUNTER(vm_stats, hinted_granules),
 	COUNTER(vm_stats, hints_dropped),
 	COUNTER(vm_stats, evicted_bytes),

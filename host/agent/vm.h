@@ -104,6 +104,7 @@ struct vm_stats {
 	uint64_t ahead_granules;   /* mapped before anybody asked */
 	uint64_t ahead_used;	   /* of those judged, used */
 	uint64_t hints;		   /* ranges of PREFETCHes */
+	uint64_t copies;	   /* that these stand for */
 	uint64_t hinted_granules;  /* mapped because of them */
 	uint64_t hints_dropped;	   /* mappings that failed or had no place */
 	uint64_t leaves;	   /* registered now */

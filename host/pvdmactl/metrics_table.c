@@ -106,6 +106,8 @@ static const struct family families[] = {
 	  "Granules mapped ahead that turned out to be used." },
 	{ SCOPE_VM, COUNTER, "vm_hints", NULL, "stats.vm.hints",
 	  "Ranges that the driver copied and would like to be mapped." },
+	{ SCOPE_VM, COUNTER, "vm_copies", NULL, "stats.vm.copies",
+	  "Copies that drivers made for want of a mapping, as far as they tell." },
 	{ SCOPE_VM, COUNTER, "vm_hints_dropped", NULL, "stats.vm.hints_dropped",
 	  "Hints that came to nothing, for want of room." },
 	{ SCOPE_VM, COUNTER, "vm_resets", NULL, "stats.vm.resets",

@@ -107,6 +107,7 @@ static const struct {
 	{ "requests", ">REQ/S", "stats.vm.requests" },
 	{ "maps", ">MAP/S", "stats.vm.map_requests" },
 	{ "waited", ">WAIT/S", "stats.vm.map_waited_evictions" },
+	{ "copies", ">COPY/S", "stats.vm.copies" },
 	{ "evictions", ">EVICT/S", "stats.vm.evictions" },
 	{ "failed", ">FAIL/S", "stats.vm.failed_requests" },
 };

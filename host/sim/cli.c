@@ -361,7 +361,7 @@ static const struct cli_option {
 	{ "strategy", "NAME", set_strategy, "of the engine (as pvdma-agent)" },
 	{ "ahead", "WHETHER", set_ahead, "of the engine (as pvdma-agent)" },
 	{ "bounce", "SIZE", set_bounce,
-	  "the driver's pool of copies, at most (1M)" },
+	  "the driver's pool of copies, at most (8M)" },
 	{ "no-bounce", NULL, set_no_bounce, "the driver copies nothing" },
 	{ "policy-granule", "SIZE", set_policy_granule,
 	  "where policy and optimum are compared (4K)" },

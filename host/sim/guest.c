@@ -376,7 +376,9 @@ static bool hold_or_copy(struct sim_guest *guest,
 	if (pvdma_track_try(&guest->track, first, last))
 		return true;
 	if (!take_slots(guest, call, i)) {
-		guest->pool_short = scarce(guest);
+		guest->pool_short |= call->segments[i].len <=
+					     PVDMA_THROTTLE_SCARCE_SIZE &&
+				     scarce(guest);
 		return false;
 	}
 	guest->pv.stats.bounced_bytes += s->len;

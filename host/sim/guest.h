@@ -19,8 +19,8 @@
 #define SIM_GUEST_DEFER_UNMAPS 250u
 #define SIM_GUEST_DEFER_US     10000u
 
-/* Bytes of the pool of copies, at most. */
-#define SIM_GUEST_POOL_MAX UINT64_C(0x100000)
+/* Bytes of the pool of copies, at most. It grows as the module's, and stays. */
+#define SIM_GUEST_POOL_MAX UINT64_C(0x800000)
 /* Hints that wait so long for a request to go with are sent by themselves. */
 #define SIM_GUEST_HINTS_US 10000u
 

@@ -65,7 +65,7 @@ static void loop_misses(struct curve *curve, uint64_t n, uint64_t quota,
 {
 	for (unsigned int k = 0; k < rounds; k++) {
 		for (uint64_t g = 0; g < n; g++) {
-			curve_missed(curve, 1000 + g, 1, quota, &one);
+			curve_missed(curve, 1000 + g, 1, quota, &one, 1);
 			if (g >= quota)
 				curve_evicted(curve, 1000 + g - quota, 1);
 		}
@@ -123,7 +123,7 @@ static void test_hits(void **state)
 	(void)state;
 	assert_int_equal(curve_new(&curve), 0);
 	for (uint64_t g = 0; g < 256; g++)
-		curve_missed(curve, g, 1, 300, &one);
+		curve_missed(curve, g, 1, 300, &one, 1);
 	for (unsigned int k = 0; k < 800; k++) {
 		for (uint64_t g = 0; g < 64; g++)
 			curve_hit(curve, curve_find(curve, g), 300);

@@ -18,7 +18,7 @@ VM_COUNTERS = {
     "failed_limit", "evictions", "map_waited_evictions", "evicted_bytes", "evict_busy", "unmaps", "iommu_maps",
     "iommu_unmaps", "mapped_bytes", "mapped_peak", "extents", "entries",
     "entries_max", "leaves", "quota", "resets",
-    "hints", "hinted_granules", "hints_dropped", "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
+    "hints", "copies", "hinted_granules", "hints_dropped", "ahead_granules", "ahead_used", "revocations", "revoked_bytes", "over_quota_bytes"}
 
 
 class Control(unittest.TestCase):

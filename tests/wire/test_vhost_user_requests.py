@@ -57,7 +57,8 @@ class Shape(Case):
         self.assertEqual(g.attach(), vu.OK)
         item = struct.pack("<QII", 100, 1, 0)
         for flags in (1, 0x80, 0xFF):
-            self.assertStatus(g.request(vu.T_MAP, [item], 1, flags), vu.INVAL)
+            for kind in (vu.T_MAP, vu.T_PREFETCH):
+                self.assertStatus(g.request(kind, [item], 1, flags), vu.INVAL)
         for kind in (vu.T_MAP, vu.T_UNMAP, vu.T_RELEASE, vu.T_PREFETCH):
             for flags in (1, 1 << 31):
                 bad = struct.pack("<QII", 100, 1, flags)

@@ -70,18 +70,21 @@ static void use_pages(u64 n, unsigned int times)
 static void test_scarce(void **state)
 {
 	const u64 quota = machine.quota;
-	u64 requests, bounces, hinted;
+	u64 requests, bounces, hinted, told;
 
 	(void)state;
 	use_pages(4 * quota, 10000);
 	requests = traffic.map_requests;
 	bounces = counters.bounces;
 	hinted = machine.hinted;
+	told = machine.told;
 	use_pages(4 * quota, 10000);
 	assert_true(traffic.map_requests - requests < 1000);
 	bounces = counters.bounces - bounces;
 	assert_in_range(bounces, 5000, 10000);
 	assert_in_range(machine.hinted - hinted, bounces / 64, bounces / 16);
+	/* DRV-PREFETCH-3: ... how many copies each granule [...] stands for */
+	assert_in_range(machine.told - told, bounces / 2, bounces * 2);
 	/* not if the operator does not want it */
 	KERNEL_SET(bool, copy_scarce, false);
 	requests = traffic.map_requests;
@@ -146,12 +149,16 @@ static void test_grows(void **state)
 	assert_false(kernel_work(&pv.reserve_work));
 	for (unsigned int i = 0; i < ARRAY_SIZE(addr); i++)
 		unmap(addr[i], 4096, DMA_FROM_DEVICE, 0);
-	/* it is used */
-	use_pages(4 * machine.quota, 100);
+	/* all of it was needed */
 	kernel_now += 11000 * NSEC_PER_MSEC;
 	assert_true(kernel_work(&pv.reserve_work));
 	assert_int_equal(pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED), 2 * before);
-	/* not any more */
+	/* of what was not meanwhile nothing is left, though there are copies */
+	use_pages(4 * machine.quota, 100);
+	kernel_now += 11000 * NSEC_PER_MSEC;
+	assert_true(kernel_work(&pv.reserve_work));
+	assert_int_equal(pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED), before);
+	/* nor of the chunk that is too large, if it is not used either */
 	kernel_now += 11000 * NSEC_PER_MSEC;
 	assert_true(kernel_work(&pv.reserve_work));
 	assert_int_equal(pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED), least);
@@ -179,7 +186,8 @@ static void test_comes_and_goes(void **state)
 			if (i % 2)
 				(void)kernel_work(&pv.reserve_work);
 			else if (i % 32 == round % 32)
-				(void)pvdma_pool_shrink(&pv, PVDMA_POOL_MAPPED);
+				(void)pvdma_pool_shrink(&pv, PVDMA_POOL_MAPPED,
+							0);
 		}
 		grown = max(grown, pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED));
 		for (unsigned int i = 0; i < ARRAY_SIZE(addr); i++) {
@@ -187,7 +195,8 @@ static void test_comes_and_goes(void **state)
 			assert_bytes(mem(page + PAGE(i)), (u8)(round + i),
 				     4096);
 			if (i % 32 == round % 31)
-				(void)pvdma_pool_shrink(&pv, PVDMA_POOL_MAPPED);
+				(void)pvdma_pool_shrink(&pv, PVDMA_POOL_MAPPED,
+							0);
 		}
 		pvdma_reserve_later(&pv);
 		kernel_now += 11000 * NSEC_PER_MSEC;
@@ -199,13 +208,39 @@ static void test_comes_and_goes(void **state)
 
 	use_pages(4 * machine.quota, 1000);
 	pv.conf.quota /= 16;
-	pvdma_reserve_use(&pv);
 	pvdma_reserve_later(&pv);
 	kernel_now += 11000 * NSEC_PER_MSEC;
 	assert_true(kernel_work(&pv.reserve_work));
 	bytes = pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED);
 	assert_true(bytes <= pv.conf.quota / PVDMA_RESERVE_PART);
 	KERNEL_SET(int, bounce_kb, 256);
+}
+
+/* What was lost to somebody else comes back, also where it is only a part. */
+static void test_comes_back(void **state)
+{
+	u64 least = pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED);
+
+	(void)state;
+	(void)pvdma_pool_shrink(&pv, PVDMA_POOL_MAPPED, 0);
+	assert_false(pvdma_pool_has_spare(&pv));
+	/* there is no room */
+	for (u64 g = 0; g < machine.quota; g++)
+		assert_int_equal(map(LOW_BUF + PAGE(g), 4096, DMA_TO_DEVICE,
+				     DMA_ATTR_SKIP_CPU_SYNC),
+				 LOW_BUF + PAGE(g));
+	pvdma_reserve_later(&pv);
+	kernel_now += 11000 * NSEC_PER_MSEC;
+	assert_true(kernel_work(&pv.reserve_work));
+	assert_int_equal(pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED), 0);
+	/* there is */
+	for (u64 g = 0; g < machine.quota; g++)
+		unmap(LOW_BUF + PAGE(g), 4096, DMA_TO_DEVICE,
+		      DMA_ATTR_SKIP_CPU_SYNC);
+	kernel_now += 11000 * NSEC_PER_MSEC;
+	assert_true(kernel_work(&pv.reserve_work));
+	assert_int_equal(pvdma_pool_bytes(&pv, PVDMA_POOL_MAPPED), least);
+	assert_false(pv.reserve_work.pending);
 }
 
 /* After a reset of the device nothing of what was known holds. */
@@ -243,9 +278,10 @@ static void test_no_hints(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_scarce),  TEST(test_fits),
-		TEST(test_grows),   TEST(test_comes_and_goes),
-		TEST(test_renewed), TEST(test_no_hints),
+		TEST(test_scarce),     TEST(test_fits),
+		TEST(test_grows),      TEST(test_comes_and_goes),
+		TEST(test_comes_back), TEST(test_renewed),
+		TEST(test_no_hints),
 	};
 
 	return cmocka_run_group_tests_name("scarce", tests, NULL, NULL);

@@ -168,12 +168,17 @@ static void test_pressure(void **state)
 	assert_true(pvdma_pressed(&p));
 	pvdma_pressure_note(&p, quota / 8 * 2, 0);
 	assert_false(pvdma_pressed(&p));
-	/* however much; and under another quota it begins anew */
+	/* however much */
 	pvdma_pressure_note(&p, 0, U64_MAX);
 	assert_true(pvdma_pressed(&p));
 	pvdma_pressure_scale(&p, quota, 12);
 	assert_true(pvdma_pressed(&p));
+	/* in small steps, or less of it, is no news; much more is */
+	pvdma_pressure_scale(&p, quota + quota / 16, 12);
+	assert_true(pvdma_pressed(&p));
 	pvdma_pressure_scale(&p, quota / 4, 12);
+	assert_true(pvdma_pressed(&p));
+	pvdma_pressure_scale(&p, quota, 12);
 	assert_false(pvdma_pressed(&p));
 	pvdma_pressure_scale(&p, 0, 12);
 	pvdma_pressure_note(&p, U64_MAX, U64_MAX);

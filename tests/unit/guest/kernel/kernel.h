@@ -100,6 +100,7 @@ void *alloc_pages_exact(size_t bytes, gfp_t gfp);
 void free_pages_exact(void *p, size_t bytes);
 
 #define smp_load_acquire(p)  __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define xchg(p, new)	     __atomic_exchange_n(p, new, __ATOMIC_SEQ_CST)
 #define cmpxchg(p, old, new) __sync_val_compare_and_swap(p, old, new)
 
 /* --- one CPU --- */

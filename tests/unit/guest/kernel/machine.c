@@ -168,7 +168,9 @@ static u8 host_map(const struct pvdma_msg *msg, bool only_count, u64 *n)
 
 static void host_prefetch(const struct pvdma_msg *msg)
 {
+	assert_in_range(msg->head.flags, 0, VIRTIO_PVDMA_SAMPLE_MAX);
 	machine.hinted += pvdma_encode_sum(msg);
+	machine.told += pvdma_encode_sum(msg) << msg->head.flags;
 	if (!machine.prefetches)
 		return;
 	for (u16 i = 0; i < le16_to_cpu(msg->head.count); i++) {
@@ -286,7 +288,8 @@ void machine_start(void)
 	machine.quota = MACHINE_QUOTA;
 	vq = (struct virtqueue){ .size = 64, .kick = true };
 	vdev = (struct virtio_device){
-		.features = 1ull << VIRTIO_PVDMA_F_PREFETCH,
+		.features = 1ull << VIRTIO_PVDMA_F_PREFETCH |
+			    1ull << VIRTIO_PVDMA_F_SAMPLE,
 	};
 	pv.vdev = &vdev;
 	pv.traffic = &traffic;

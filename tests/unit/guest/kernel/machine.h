@@ -28,6 +28,7 @@ struct machine {
 	bool mapped[MACHINE_MEMORY / 4096];
 	u64 n_mapped, quota; /* granules */
 	u64 hinted;	     /* granules of PREFETCHes */
+	u64 told;	     /* copies that these stand for */
 	bool prefetches;     /* and it maps them */
 	bool silent;	     /* it answers nothing */
 };
