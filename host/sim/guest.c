@@ -376,8 +376,7 @@ static bool hold_or_copy(struct sim_guest *guest,
 	if (pvdma_track_try(&guest->track, first, last))
 		return true;
 	if (!take_slots(guest, call, i)) {
-		guest->pool_short |= call->segments[i].len <=
-					     PVDMA_THROTTLE_SCARCE_SIZE &&
+		guest->pool_short |= s->len <= PVDMA_THROTTLE_SCARCE_SIZE &&
 				     scarce(guest);
 		return false;
 	}

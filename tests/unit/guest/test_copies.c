@@ -14,13 +14,14 @@
 
 #include "pvdma.h"
 
-#define PAGE(n) ((u64)(n) << 12)
-#define GB4	MACHINE_4G
-#define LOW_BUF MACHINE_LOW
-#define map	machine_map
-#define unmap	machine_unmap
-#define at	machine_at
-#define mem	machine_mem
+#define PAGE(n)	     ((u64)(n) << 12)
+#define GB4	     MACHINE_4G
+#define LOW_BUF	     MACHINE_LOW
+#define map	     machine_map
+#define unmap	     machine_unmap
+#define at	     machine_at
+#define mem	     machine_mem
+#define assert_bytes machine_assert_bytes
 
 static int setup(void **state)
 {
@@ -34,12 +35,6 @@ static int teardown(void **state)
 	(void)state;
 	machine_stop();
 	return 0;
-}
-
-static void assert_bytes(const u8 *p, u8 value, size_t n)
-{
-	while (n--)
-		assert_int_equal(p[n], value);
 }
 
 /* Others' mappings take all of the quota that is left. */

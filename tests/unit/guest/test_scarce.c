@@ -15,12 +15,13 @@
 #include "pvdma.h"
 #include "reserve.h"
 
-#define PAGE(n) ((u64)(n) << 12)
-#define LOW_BUF MACHINE_LOW
-#define map	machine_map
-#define unmap	machine_unmap
-#define at	machine_at
-#define mem	machine_mem
+#define PAGE(n)	     ((u64)(n) << 12)
+#define LOW_BUF	     MACHINE_LOW
+#define map	     machine_map
+#define unmap	     machine_unmap
+#define at	     machine_at
+#define mem	     machine_mem
+#define assert_bytes machine_assert_bytes
 
 static int setup(void **state)
 {
@@ -36,12 +37,6 @@ static int teardown(void **state)
 	machine_stop();
 	KERNEL_SET(bool, copy_scarce, true);
 	return 0;
-}
-
-static void assert_bytes(const u8 *p, u8 value, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(p[i], value);
 }
 
 /* Pages of @n, at random, each written by the device and looked at. */

@@ -274,6 +274,12 @@ u8 *machine_mem(u64 phys)
 	return phys_to_virt(phys);
 }
 
+void machine_assert_bytes(const u8 *p, u8 value, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(p[i], value);
+}
+
 /* --- a life --- */
 
 void machine_start(void)

@@ -59,5 +59,6 @@ void machine_unmap(dma_addr_t addr, size_t size, enum dma_data_direction dir,
 /* What is at an address for the device, and for a driver. */
 u8 *machine_at(dma_addr_t addr, size_t size);
 u8 *machine_mem(u64 phys);
+void machine_assert_bytes(const u8 *p, u8 value, size_t n);
 
 #endif
