@@ -176,6 +176,29 @@ static void pvdma_release(struct pvdma_endpoint *ep, dma_addr_t addr,
 	pvdma_track_release(track, addr, size);
 }
 
+/*
+ * The short way, of most mappings: all of [@phys, @phys + @size) is mapped, and
+ * nothing is allocated, asked or set up. How many granules are held by it; 0,
+ * and none is, where it is anything else.
+ */
+static inline u64 pvdma_hit(struct pvdma_endpoint *ep, phys_addr_t phys,
+			    size_t size)
+{
+	struct pvdma_track *track = &ep->pv->track;
+	u64 first, last;
+
+	if (unlikely(phys + size - 1 > READ_ONCE(ep->reach)))
+		return 0;
+	if (likely(pvdma_track_hit(track, phys, size)))
+		return 1;
+	first = pvdma_track_granule(track, phys);
+	last = pvdma_track_last(track, phys, size);
+	/* one granule has been looked at; none are those of a size too large */
+	if (first >= last || !pvdma_track_try(track, first, last))
+		return 0;
+	return last - first + 1;
+}
+
 static void pvdma_settle(struct pvdma_endpoint *ep, const struct pvdma_batch *b)
 {
 	pvdma_count(ep, hits, b->hits);
@@ -230,24 +253,22 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 				 unsigned long attrs)
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
-	struct pvdma_track *track = &ep->pv->track;
 	enum pvdma_copy copy = PVDMA_COPY_NOTHING;
 	struct pvdma_batch b;
 	dma_addr_t addr;
-	int err;
+	int err = -EREMOTEIO;
+	u64 hits;
 
-	if (likely(phys + size - 1 <= READ_ONCE(ep->reach) &&
-		   !(attrs & PVDMA_ATTR_MMIO) &&
-		   pvdma_track_hit(track, phys, size))) {
-		pvdma_count(ep, hits, 1);
+	if (unlikely(attrs & PVDMA_ATTR_MMIO))
+		goto fail;
+	hits = pvdma_hit(ep, phys, size);
+	if (likely(hits)) {
+		pvdma_count(ep, hits, hits);
 		pvdma_count(ep, maps, 1);
 		pvdma_count(ep, mapped_bytes, size);
 		return phys;
 	}
 	pvdma_reach_out(ep);
-	err = -EREMOTEIO;
-	if (unlikely(attrs & PVDMA_ATTR_MMIO))
-		goto fail;
 again:
 	pvdma_begin(ep, &b, attrs, copy);
 	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
@@ -297,24 +318,55 @@ static dma_addr_t pvdma_map_resource(struct device *dev, phys_addr_t phys,
 }
 #endif
 
+/* A list on its way */
+struct pvdma_list {
+	struct scatterlist *sgl;
+	int nents;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+	int held;		/* segments that are, from the first on */
+	struct scatterlist *at; /* the next one, where there is one */
+	size_t bytes;		/* held */
+};
+
+/* Holds what is mapped, up to the first segment that is not. The granules. */
+static u64 pvdma_hit_list(struct pvdma_endpoint *ep, struct pvdma_list *l)
+{
+	u64 hits = 0, n;
+
+	l->bytes = 0;
+	l->at = l->sgl;
+	for (l->held = 0; l->held < l->nents; l->held++) {
+		n = pvdma_hit(ep, sg_phys(l->at), l->at->length);
+		if (unlikely(!n))
+			break;
+		sg_dma_address(l->at) = sg_phys(l->at);
+		sg_dma_len(l->at) = l->at->length;
+		hits += n;
+		l->bytes += l->at->length;
+		l->at = sg_next(l->at);
+	}
+	return hits;
+}
+
 /*
- * A list, as above; where it fails, *@at is where it stopped, or NULL.
+ * The rest of a list, as one mapping above: all of the list, or an error and
+ * nothing of it. Where it fails l->held and l->at say where it stopped.
  */
 static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
-			  struct scatterlist *sgl, int nents,
-			  enum dma_data_direction dir, unsigned long attrs,
-			  enum pvdma_copy copy, struct scatterlist **at)
+			  struct pvdma_list *l, enum pvdma_copy copy)
 {
-	int i, done = 0, tried = 0, err = 0;
+	int i, tried = l->held, err = 0;
 	struct scatterlist *sg;
-	size_t bytes = 0, missing = 0;
+	size_t missing = 0;
 	dma_addr_t addr;
 	u32 misses;
 
-	for_each_sg(sgl, sg, nents, i) {
+	for (; l->held < l->nents; l->at = sg_next(l->at)) {
+		sg = l->at;
 		misses = b->misses;
-		err = pvdma_place(ep, b, sg_phys(sg), sg->length, dir, attrs,
-				  copy, &addr);
+		err = pvdma_place(ep, b, sg_phys(sg), sg->length, l->dir,
+				  l->attrs, copy, &addr);
 		if (unlikely(err))
 			goto fail;
 		sg_dma_address(sg) = addr;
@@ -323,31 +375,28 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		err = pvdma_batch_hold(b, addr, sg->length);
 		if (unlikely(err)) {
 			if (pvdma_may_be_copy(ep, addr))
-				pvdma_bounce_unmap(ep, addr, sg->length, dir,
-						   attrs, false);
+				pvdma_bounce_unmap(ep, addr, sg->length, l->dir,
+						   l->attrs, false);
 			goto fail;
 		}
-		done++;
-		bytes += sg->length;
+		l->held++;
+		l->bytes += sg->length;
 		if (b->misses != misses)
 			missing += sg->length;
 	}
-	if (b->slot && !copy && pvdma_copying_wishes(ep, b, missing, attrs))
+	if (b->slot && !copy && pvdma_copying_wishes(ep, b, missing, l->attrs))
 		err = -EAGAIN;
 	else
 		err = pvdma_batch_end(b);
-	if (likely(!err)) {
-		pvdma_count(ep, mapped_bytes, bytes);
+	if (likely(!err))
 		return 0;
-	}
 fail:
-	*at = sg;
 	pvdma_batch_cancel(b);
-	for_each_sg(sgl, sg, done, i)
-		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), dir,
-			      attrs, false);
+	for_each_sg(l->sgl, sg, l->held, i)
+		pvdma_release(ep, sg_dma_address(sg), sg_dma_len(sg), l->dir,
+			      l->attrs, false);
 	if (unlikely(ep->strict))
-		pvdma_strict_undo_sg(ep, sgl, tried);
+		pvdma_strict_undo_sg(ep, l->sgl, tried);
 	return err;
 }
 
@@ -355,27 +404,42 @@ static int pvdma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir, unsigned long attrs)
 {
 	struct pvdma_endpoint *ep = pvdma_endpoint_of(dev);
+	struct pvdma_list l = { sgl, nents, dir, attrs, .at = sgl };
 	enum pvdma_copy copy = PVDMA_COPY_NOTHING;
-	struct scatterlist *sg = sgl;
 	struct pvdma_batch b;
-	int err = -EINVAL;
+	bool within;
+	int err;
+	u64 hits;
 
-	if (unlikely(nents <= 0))
-		goto fail;
+	if (unlikely(nents <= 0)) {
+		pvdma_fail(ep, 0, 0, -EINVAL);
+		return -EINVAL;
+	}
 again:
+	hits = pvdma_hit_list(ep, &l);
+	if (likely(l.held == nents)) {
+		pvdma_count(ep, hits, hits);
+		goto done;
+	}
+	pvdma_reach_out(ep);
 	pvdma_begin(ep, &b, attrs, copy);
-	err = pvdma_map_list(ep, &b, sgl, nents, dir, attrs, copy, &sg);
+	b.hits = hits;
+	err = pvdma_map_list(ep, &b, &l, copy);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);
-	if (likely(!err)) {
-		pvdma_count(ep, sg_maps, 1);
-		return nents;
-	}
+	if (likely(!err))
+		goto done;
 	if (pvdma_tries_again(ep, attrs, err, &copy))
 		goto again;
-fail:
-	pvdma_fail(ep, sg ? sg_phys(sg) : 0, sg ? sg->length : 0, err);
+	/* or all of it waited for the host */
+	within = l.held < nents;
+	pvdma_fail(ep, within ? sg_phys(l.at) : 0, within ? l.at->length : 0,
+		   err);
 	return err;
+done:
+	pvdma_count(ep, mapped_bytes, l.bytes);
+	pvdma_count(ep, sg_maps, 1);
+	return nents;
 }
 
 static void pvdma_unmap_sg(struct device *dev, struct scatterlist *sgl,

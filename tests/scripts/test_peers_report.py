@@ -33,11 +33,16 @@ RATES = {"exits": 50, "forced_exits": 3, "mmio_exits": 4, "io_exits": 0, "halt_e
 PRICES = {"exits": 100, "forced_exits": 7, "mmio_exits": 10, "io_exits": 0, "halt_exits": 0, "qemu_ticks": 20,
           "iotlb_flushes": 11}
 BUSY_RATE, BUSY_PRICE = 2, 3  # ticks a second of the guest's CPU
+TICK_NS = 10_000_000
 
 
-def stat(busy, total):
-    """A line of /proc/stat: half of what is busy is softirq's."""
-    return f"cpu  {busy - busy // 2} 0 0 {total - busy} 0 0 {busy // 2} 0 0 0\n"
+def cpu_time(busy, total):
+    """A reading of the guest's CPU time, in ticks; the host has taken one of a hundred."""
+    stolen = total // 100
+    asleep = total - busy - stolen
+    return (f"now at {total * TICK_NS} nsecs\n  .idle_sleeptime : {asleep // 2 * TICK_NS} nsecs\n"
+            f"  .iowait_sleeptime: {(asleep - asleep // 2) * TICK_NS} nsecs\n"
+            f"cpu  1 2 3 4 5 6 7 {stolen} 0 0\n")
 
 
 class Report(unittest.TestCase):
@@ -80,7 +85,7 @@ class Report(unittest.TestCase):
                 self.write(folder, f"{kind}.agent.{when}", json.dumps(
                     {"vm": {"requests": n, "evictions": n}, "vhost": {"kicks": n}}))
         busy += BUSY_PRICE + round(BUSY_RATE * seconds)
-        return stat(500, 9000) + "{}" + stat(500 + busy, 9000 + 100 + round(100 * seconds))
+        return cpu_time(500, 9000) + "{}" + cpu_time(500 + busy, 9000 + 100 + round(100 * seconds))
 
     def pins(self, folder, kind, peak, base=NOTHING):
         self.write(folder, f"{kind}.pins", f"pin_samples=7\npinned_base_bytes={base}\n"
@@ -95,7 +100,7 @@ class Report(unittest.TestCase):
             if "pvdma" in folder:
                 text = ["before.maps 50", "before.misses 7", "before.bounces 9", *text,
                         "after.maps 10050", f"after.misses {7 + missed}", "after.bounces 9"]
-            self.write(folder, f"map{pages}.work", "\n".join([stat(500, 9000), *text, stat(600, 9500)]))
+            self.write(folder, f"map{pages}.work", "\n".join([cpu_time(500, 9000), *text, cpu_time(600, 9500)]))
 
     def run_of(self, folder, quota=None, seconds=10, exits=3, busy=1, pinned=20, requests=0):
         """A run whose work takes so many seconds; exits and 10 ms of CPU for every operation."""
@@ -121,7 +126,7 @@ class Report(unittest.TestCase):
             self.pins(folder, kind, pinned, base=NOTHING + 5 * MIB)
         self.replace(folder, "run", "dma_faults", f"maps=map1 map16\nkinds={' '.join(WORKS)}\ndma_faults")
         self.maps(folder, seconds / 10)
-        self.write(folder, "latency.work", "\n".join([stat(500, 9000), "2000 10", "100 90", stat(600, 9500)]))
+        self.write(folder, "latency.work", "\n".join([cpu_time(500, 9000), "2000 10", "100 90", cpu_time(600, 9500)]))
         self.write(folder, "end.guest", "failures 0\nbounce_pool_bytes 65536\n")
         self.write(folder, "end.agent", json.dumps({"vm": {"mapped_peak": pinned * MIB}}))
 
@@ -373,7 +378,7 @@ class Report(unittest.TestCase):
     def test_missing_cpu_time(self):
         self.three()
         self.replace("1.vfio", "rr.work", "cpu ", "CPU ")
-        self.assert_fails("1.vfio: not measured: ValueError 1 lines")
+        self.assert_fails("1.vfio: not measured: ValueError instead of two readings", " 1 of stolen time")
 
     def test_no_samples(self):
         self.three()

@@ -47,6 +47,11 @@ LATENCY = re.compile(r"^average (map|unmap) latency\(us\):([\d.]+) standard devi
 # A line of map_latency's histogram
 LATENCIES = re.compile(r"^(\d+) (\d+)$", re.MULTILINE)
 NS = 1000
+# The guest's clock; what each CPU was idle, and idle for I/O (NO_HZ_IDLE); and /proc/stat's sum of
+# what the host took, the eighth of its figures
+NOW = re.compile(r"^now at (\d+) nsecs$", re.MULTILINE)
+SLEPT = re.compile(r"^ *\.(?:idle|iowait)_sleeptime *: (\d+) nsecs$", re.MULTILINE)
+STOLEN = re.compile(r"^cpu +(?:\d+ ){7}(\d+)", re.MULTILINE)
 
 
 def pairs(text: str, between: str = "=") -> dict[str, str]:
@@ -59,16 +64,21 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def guest_cpu(work: str) -> tuple[int, int]:
-    """Ticks between the two lines of the guest's /proc/stat: busy, and all."""
-    lines = [[int(word) for word in line.split()[1:9]]
-             for line in work.splitlines() if line.startswith("cpu ")]
-    if len(lines) != 2:
-        raise ValueError(f"{len(lines)} lines of the guest's CPU time instead of 2")
-    delta = [after - before for before, after in zip(*lines)]
-    user, nice, system, idle, iowait, irq, softirq, _ = delta
-    busy = user + nice + system + irq + softirq
-    return busy, busy + idle + iowait
+def guest_cpu(work: str) -> tuple[float, float]:
+    """Microseconds between two readings in the guest: of CPU time, and of all CPUs' time.
+
+    A CPU that is neither idle nor the host's for something else does something, its exits with
+    it. The kernel knows when it was idle (/proc/timer_list), while what it charges to user, system
+    and interrupts is what a timer's tick finds there; where exits keep ticks waiting, many are missing.
+    """
+    now, idle, stolen = ([int(n) for n in found.findall(work)] for found in (NOW, SLEPT, STOLEN))
+    if len(now) != 2 or len(stolen) != 2 or not idle or len(idle) % 4:
+        raise ValueError(f"instead of two readings of the guest's CPU time: {len(now)} of its clock, "
+                         f"{len(idle)} of idle times, {len(stolen)} of stolen time")
+    half = len(idle) // 2
+    every = (now[1] - now[0]) * (half // 2) / NS
+    busy = every - (sum(idle[half:]) - sum(idle[:half])) / NS - (stolen[1] - stolen[0]) * TICK_US
+    return busy, every
 
 
 @dataclass
@@ -103,7 +113,7 @@ def window(folder: Path, kind: str) -> Window:
     counts["exits"] -= counts["forced_exits"]
     counts["host_ticks"] = counts["qemu_ticks"] + counts.get("agent_ticks", 0)
     times = {name: seconds for name in counts}
-    counts["guest_ticks"], times["guest_ticks"] = guest_cpu(read(folder / f"{kind}.work"))
+    counts["guest_us"], times["guest_us"] = guest_cpu(read(folder / f"{kind}.work"))
     return Window(counts, times)
 
 
@@ -163,7 +173,7 @@ def read_kind(folder: Path, kind: str, baseline: Baseline, nothing: int) -> Figu
         "errors": errors_of(text),
         "exits": per_op("exits"),
         "mmio_exits": per_op("mmio_exits"),
-        "guest_cpu_us": per_op("guest_ticks", TICK_US),
+        "guest_cpu_us": per_op("guest_us"),
         "host_cpu_us": per_op("host_ticks", TICK_US),
         "pinned": pinned(pairs(read(folder / f"{kind}.pins")), nothing),
         **({"iotlb_flushes": per_op("iotlb_flushes")} if "iotlb_flushes" in around.counts else {}),

@@ -9,8 +9,8 @@
 #
 #   run                    key=value: what it was, what was done, and figures of the whole
 #   start.pins             what was pinned until the guest was ready for work
-#   KIND.work              what a kind of work says, between two lines of the guest's
-#                          /proc/stat
+#   KIND.work              what a kind of work says, between two readings of the guest's CPU
+#                          time (/proc/timer_list, /proc/stat)
 #   KIND.before .after     key=value: counters around the command, the host's side
 #   KIND.agent.before .after, end.agent   the agent's (JSON)
 #   KIND.pins              what was pinned meanwhile
@@ -121,7 +121,8 @@ work()
 
 	counters "$kind" before
 	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers
-		head -n 1 /proc/stat; $2; status=\$?; head -n 1 /proc/stat; exit \$status" 900 \
+		cpu_time() { grep -E '^now at|_sleeptime' /proc/timer_list; head -n 1 /proc/stat; }
+		cpu_time; $2; status=\$?; cpu_time; exit \$status" 900 \
 		> "$left/$kind.work" || status=$?
 	counters "$kind" after
 	if ((status)); then

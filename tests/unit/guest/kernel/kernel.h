@@ -347,6 +347,8 @@ struct scatterlist {
 #define sg_dma_len(sg)	   ((sg)->dma_length)
 #define for_each_sg(sgl, sg, nents, i) \
 	for ((i) = 0, (sg) = (sgl); (i) < (nents); (i)++, (sg)++)
+/* unlike the kernel's: nobody may look at the one behind the last */
+#define sg_next(sg) ((sg) + 1)
 
 static inline void sg_init_one(struct scatterlist *sg, const void *p, size_t n)
 {
