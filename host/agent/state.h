@@ -27,7 +27,7 @@ enum state_pool_id {
 };
 
 /* Changes with the meaning of anything that lies in an arena. */
-#define STATE_VERSION 3u
+#define STATE_VERSION 4u
 
 /* Sizes in bytes; those of slots are multiples of 8. */
 struct state_layout {

@@ -48,6 +48,53 @@ static void test_life_loop(void **state)
 	assert_true(hazards[end_bin] > 0.98F);
 }
 
+/* The table as one would write it down: each bin that is passed by itself. */
+static void test_life_table(void **state)
+{
+	uint32_t used[LIFE_BINS] = { 0 }, passed[LIFE_BINS] = { 0 };
+	float hazards[LIFE_BINS], expected[LIFE_BINS];
+	struct life_root life = { 0 }, none = { 0 };
+
+	(void)state;
+	srand(2);
+	for (uint32_t i = 0; i < LIFE_BINS; i++)
+		expected[i] = 0.25F;
+	for (int n = 1; n <= 40000; n++) {
+		uint32_t from = (uint32_t)rand() % LIFE_BINS;
+		uint32_t to = (uint32_t)rand() % LIFE_BINS;
+
+		life_passed(&life, from, to);
+		for (uint32_t i = from; i < to; i++)
+			passed[i] += 16;
+		life_used(&life, to);
+		used[to] += 16;
+		if (n % 10000 != 0)
+			continue;
+		life_halve(&life);
+		life_add(&life, &none);
+		life_hazards(&life, expected, hazards);
+		for (uint32_t i = 0; i < LIFE_BINS; i++) {
+			used[i] /= 2;
+			passed[i] /= 2;
+			assert_float_equal(hazards[i],
+					   (used[i] / 16.0F + 64) /
+						   (used[i] / 16.0F +
+						    passed[i] / 16.0F + 256),
+					   1e-6);
+		}
+	}
+	/* the same, seen twice */
+	life_add(&none, &life);
+	life_add(&none, &life);
+	life_hazards(&none, expected, hazards);
+	for (uint32_t i = 0; i < LIFE_BINS; i++)
+		assert_float_equal(
+			hazards[i],
+			(used[i] / 8.0F + 64) /
+				(used[i] / 8.0F + passed[i] / 8.0F + 256),
+			1e-6);
+}
+
 /* The best of all ages to stop at, by trying them all. */
 static float naive_worth(const float *hazards, uint32_t from)
 {
@@ -113,6 +160,11 @@ static void test_life_long(void **state)
 		life_used(&life, 7);
 	assert_true(life.used[7] <= (1U << 28) + 16);
 	assert_true(life.used[7] >= 1U << 27);
+	for (uint32_t i = 0; i < (1U << 25); i++)
+		life_passed(&life, 3, 9);
+	assert_true(life.passed[3] <= (1U << 28) + 16);
+	assert_true(life.passed[3] >= 1U << 27);
+	assert_int_equal(life.passed[3] + life.passed[9], 0);
 }
 
 int main(void)
@@ -120,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life_prior),
 		cmocka_unit_test(test_life_loop),
+		cmocka_unit_test(test_life_table),
 		cmocka_unit_test(test_life_worths),
 		cmocka_unit_test(test_life_bins),
 		cmocka_unit_test(test_life_long),

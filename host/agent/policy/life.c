@@ -34,8 +34,11 @@ static void count(struct life_root *life, uint32_t *where)
 
 void life_passed(struct life_root *life, uint32_t from, uint32_t to)
 {
-	for (; from < to; from++)
-		count(life, &life->passed[from]);
+	if (from >= to)
+		return;
+	count(life, &life->told);
+	life->passed[from] += LIFE_ONE;
+	life->passed[to] -= LIFE_ONE;
 }
 
 void life_used(struct life_root *life, uint32_t bin)
@@ -45,10 +48,15 @@ void life_used(struct life_root *life, uint32_t bin)
 
 void life_halve(struct life_root *life)
 {
+	uint32_t passed = 0, last = 0;
+
 	for (uint32_t i = 0; i < LIFE_BINS; i++) {
 		life->used[i] /= 2;
-		life->passed[i] /= 2;
+		passed += life->passed[i];
+		life->passed[i] = passed / 2 - last;
+		last = passed / 2;
 	}
+	life->told /= 2;
 }
 
 void life_add(struct life_root *life, const struct life_root *more)
@@ -57,6 +65,7 @@ void life_add(struct life_root *life, const struct life_root *more)
 		life->used[i] += more->used[i];
 		life->passed[i] += more->passed[i];
 	}
+	life->told += more->told;
 }
 
 static float bin_width(uint32_t bin)
@@ -67,13 +76,17 @@ static float bin_width(uint32_t bin)
 void life_hazards(const struct life_root *life, const float *expected,
 		  float ret[static LIFE_BINS])
 {
+	uint32_t passed = 0;
+
 	for (uint32_t i = 0; i < LIFE_BINS; i++) {
 		float used = (float)life->used[i] / LIFE_ONE;
-		float seen = used + (float)life->passed[i] / LIFE_ONE;
 		float share =
 			expected ? expected[i] :
 				   bin_width(i) / (float)(bin_start(i + 1) + 1);
+		float seen;
 
+		passed += life->passed[i];
+		seen = used + (float)passed / LIFE_ONE;
 		ret[i] = (used + LIFE_PRIOR * share) / (seen + LIFE_PRIOR);
 	}
 }
