@@ -279,8 +279,9 @@ _guest_command() {
 		-chardev "file,id=log,path=$dir/script.log" -device virtio-serial-pci,id=bed,max_ports=3 \
 		-device virtserialport,bus=bed.0,chardev=ctl,name=bed.ctl \
 		-device virtserialport,bus=bed.0,chardev=log,name=bed.log
+	# strict, as libvirt has it: the firmware leaves alone what it is not to boot from
 	((firmware)) || printf '%s\n' -kernel "/bed/guest/$version/vmlinux" \
-		-initrd "$dir/initrd" -append "$(_guest_append "$append")"
+		-initrd "$dir/initrd" -append "$(_guest_append "$append")" -boot strict=on
 	case $mode in
 	none) ;;
 	vfio)
