@@ -4,9 +4,10 @@
  *
  * Owns: the table of operations that each endpoint gets a copy of.
  *
- * A mapping: choose the address (the memory itself, or bounce.c's copy where
- * the device's mask does not reach); hold its granules and have the missing
- * ones mapped (batch.c, track.c); hand out the address. Where that fails for
+ * A mapping: what is mapped is held and handed out as it is (pvdma_hit()). Else
+ * choose the address (the memory itself, or bounce.c's copy where the device's
+ * mask does not reach); hold its granules and have the missing ones mapped
+ * (batch.c, track.c); hand out the address. Where that fails for
  * want of room or of a host that answers, it is tried once more, with copies of
  * what is not mapped as long as reserve.c's memory lasts. What is small may be
  * copied there without asking (copying.c). Anything that fails on the way gives

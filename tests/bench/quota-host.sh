@@ -89,7 +89,7 @@ run()
 	pins_start
 	agent_start "$quota" "$@"
 	vm_start_pvdma
-	# from here on: what the firmware tries is blocked, as it should be
+	# from here on: what firmware tries (a device's own ROM, say) is blocked, as it should be
 	faults=$(vtd_faults)
 	vm_prepare pvdma nvme e1000e ext4
 	linear

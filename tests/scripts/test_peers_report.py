@@ -37,12 +37,10 @@ TICK_NS = 10_000_000
 
 
 def cpu_time(busy, total):
-    """A reading of the guest's CPU time, in ticks; the host has taken one of a hundred."""
-    stolen = total // 100
-    asleep = total - busy - stolen
-    return (f"now at {total * TICK_NS} nsecs\n  .idle_sleeptime : {asleep // 2 * TICK_NS} nsecs\n"
-            f"  .iowait_sleeptime: {(asleep - asleep // 2) * TICK_NS} nsecs\n"
-            f"cpu  1 2 3 4 5 6 7 {stolen} 0 0\n")
+    """A reading of the guest's CPU time, in ticks; a third of what it sleeps is for I/O."""
+    asleep = total - busy
+    return (f"now at {total * TICK_NS} nsecs\n  .idle_sleeptime : {(asleep - asleep // 3) * TICK_NS} nsecs\n"
+            f"  .iowait_sleeptime: {asleep // 3 * TICK_NS} nsecs\n")
 
 
 class Report(unittest.TestCase):
@@ -377,8 +375,14 @@ class Report(unittest.TestCase):
 
     def test_missing_cpu_time(self):
         self.three()
-        self.replace("1.vfio", "rr.work", "cpu ", "CPU ")
-        self.assert_fails("1.vfio: not measured: ValueError instead of two readings", " 1 of stolen time")
+        self.replace("1.vfio", "rr.work", "now at", "then at")
+        self.assert_fails("1.vfio: not measured: ValueError instead of two readings", " 1 of its clock")
+
+    def test_more_cpus(self):
+        """The idle time of a CPU that sleeps on is not known."""
+        self.three()
+        self.replace("1.vfio", "rr.work", "  .idle_sleeptime", "  .idle_sleeptime : 5 nsecs\n  .idle_sleeptime")
+        self.assert_fails("1.vfio: not measured: ValueError instead of two readings", " 5 of idle times")
 
     def test_no_samples(self):
         self.three()

@@ -20,13 +20,14 @@
 
 /* State; zero is a table that has seen nothing. */
 struct life_root {
-	uint32_t used[LIFE_BINS]; /* in sixteenths of an extent */
+	/* all in sixteenths of an extent */
+	uint32_t used[LIFE_BINS];
 	/*
 	 * How many more than the one before it passed a bin, modulo 2^32: most
 	 * pass many bins at once, and of those only two change.
 	 */
 	uint32_t passed[LIFE_BINS];
-	uint32_t told; /* that passed any: no bin was passed by more */
+	uint32_t told; /* times that any passed: no bin was passed by more */
 };
 
 /* The bin of an age. */

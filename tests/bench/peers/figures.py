@@ -47,11 +47,9 @@ LATENCY = re.compile(r"^average (map|unmap) latency\(us\):([\d.]+) standard devi
 # A line of map_latency's histogram
 LATENCIES = re.compile(r"^(\d+) (\d+)$", re.MULTILINE)
 NS = 1000
-# The guest's clock; what each CPU was idle, and idle for I/O (NO_HZ_IDLE); and /proc/stat's sum of
-# what the host took, the eighth of its figures
+# The guest's clock, and what its CPU was idle, and idle for I/O (Linux up to 7.1, with NO_HZ_IDLE)
 NOW = re.compile(r"^now at (\d+) nsecs$", re.MULTILINE)
 SLEPT = re.compile(r"^ *\.(?:idle|iowait)_sleeptime *: (\d+) nsecs$", re.MULTILINE)
-STOLEN = re.compile(r"^cpu +(?:\d+ ){7}(\d+)", re.MULTILINE)
 
 
 def pairs(text: str, between: str = "=") -> dict[str, str]:
@@ -65,20 +63,20 @@ def read(path: Path) -> str:
 
 
 def guest_cpu(work: str) -> tuple[float, float]:
-    """Microseconds between two readings in the guest: of CPU time, and of all CPUs' time.
+    """Microseconds between two readings in a guest of one CPU: not idle, and all.
 
-    A CPU that is neither idle nor the host's for something else does something, its exits with
-    it. The kernel knows when it was idle (/proc/timer_list), while what it charges to user, system
-    and interrupts is what a timer's tick finds there; where exits keep ticks waiting, many are missing.
+    A CPU that is not idle does something, its exits with it, or waits for the host. The kernel
+    knows when it was idle (/proc/timer_list), while what it charges to user, system and interrupts
+    is what a timer's tick finds there; where exits keep ticks waiting, many are missing. What the
+    host stole is not subtracted: some of that lies within idle times, from a wake-up to its effect.
     """
-    now, idle, stolen = ([int(n) for n in found.findall(work)] for found in (NOW, SLEPT, STOLEN))
-    if len(now) != 2 or len(stolen) != 2 or not idle or len(idle) % 4:
-        raise ValueError(f"instead of two readings of the guest's CPU time: {len(now)} of its clock, "
-                         f"{len(idle)} of idle times, {len(stolen)} of stolen time")
-    half = len(idle) // 2
-    every = (now[1] - now[0]) * (half // 2) / NS
-    busy = every - (sum(idle[half:]) - sum(idle[:half])) / NS - (stolen[1] - stolen[0]) * TICK_US
-    return busy, every
+    now, idle = ([int(n) for n in found.findall(work)] for found in (NOW, SLEPT))
+    # an idle time is that of the last one that ended: right for a CPU that reads it
+    if len(now) != 2 or len(idle) != 4:
+        raise ValueError(f"instead of two readings of a guest's one CPU: {len(now)} of its clock, "
+                         f"{len(idle)} of idle times")
+    every = (now[1] - now[0]) / NS
+    return every - (sum(idle[2:]) - sum(idle[:2])) / NS, every
 
 
 @dataclass

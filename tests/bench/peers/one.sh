@@ -10,7 +10,7 @@
 #   run                    key=value: what it was, what was done, and figures of the whole
 #   start.pins             what was pinned until the guest was ready for work
 #   KIND.work              what a kind of work says, between two readings of the guest's CPU
-#                          time (/proc/timer_list, /proc/stat)
+#                          time (/proc/timer_list)
 #   KIND.before .after     key=value: counters around the command, the host's side
 #   KIND.agent.before .after, end.agent   the agent's (JSON)
 #   KIND.pins              what was pinned meanwhile
@@ -121,7 +121,7 @@ work()
 
 	counters "$kind" before
 	guest_sh vm "export PVDMA_WORK_MEMORY=/tmp/buffers
-		cpu_time() { grep -E '^now at|_sleeptime' /proc/timer_list; head -n 1 /proc/stat; }
+		cpu_time() { grep -E '^now at|_sleeptime' /proc/timer_list; }
 		cpu_time; $2; status=\$?; cpu_time; exit \$status" 900 \
 		> "$left/$kind.work" || status=$?
 	counters "$kind" after
@@ -164,7 +164,7 @@ start()
 	fact start_seconds "$(since_start "$(guest_pid vm)")"
 	fact agent_seconds "${peer_agent_seconds:-0}"
 	[[ -z $peer_quota ]] || fact quota "$peer_quota"
-	# what the firmware tries at an agent is blocked, as it should be
+	# what firmware tries at an agent (a device's own ROM, say) is blocked, as it should be
 	[[ -z $agent ]] || faults=$(vtd_faults)
 }
 

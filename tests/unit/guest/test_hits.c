@@ -33,6 +33,13 @@ static bool held(u64 page)
 	return pvdma_track_held(&pv.track, (BUF >> 12) + page);
 }
 
+static u32 holds(enum pvdma_level level, u64 at)
+{
+	at += level == PVDMA_BLOCKS ? (BUF >> 12) / BLOCK : BUF >> 12;
+	return atomic_read(pvdma_track_word(&pv.track, level, at)) &
+	       VIRTIO_PVDMA_W_COUNT;
+}
+
 /* Has [@page, @page + @n) mapped, and nobody hold it. */
 static void have(u64 page, u64 n)
 {
@@ -52,6 +59,20 @@ static int setup(void **state)
 	machine_evict();
 	memset(&counters, 0, sizeof(counters));
 	return 0;
+}
+
+/*
+ * From here on a batch would leave a mark: it looks at how large the quota is
+ * (pvdma_copying_begin()).
+ */
+static void mark(void)
+{
+	pv.conf.quota = 2 * pv.pressure.quota;
+}
+
+static bool marked(void)
+{
+	return pv.pressure.quota == pv.conf.quota;
 }
 
 /* What was counted since. */
@@ -83,12 +104,17 @@ static void test_long(void **state)
 
 	(void)state;
 	have(0, 44);
+	mark();
 	since = seen_now();
 	assert_int_equal(machine_map(from, size, DMA_TO_DEVICE, WAITS), from);
-	/* DRV-TABLE-1: blocks within it by their own words */
+	assert_false(marked());
 	assert_since(since, 0, 41, 0, size);
 	assert_true(held(1) && held(BLOCK) && held(41));
 	assert_false(held(0) || held(42));
+	/* a block within it by the block's word */
+	assert_int_equal(holds(PVDMA_BLOCKS, BLOCK / BLOCK), 1);
+	assert_int_equal(holds(PVDMA_GRANULES, BLOCK), 0);
+	assert_int_equal(holds(PVDMA_GRANULES, 41), 1);
 	machine_unmap(from, size, DMA_TO_DEVICE, WAITS);
 	assert_false(held(1) || held(BLOCK) || held(41));
 	/* one of its granules is not mapped, and is what is asked for */
@@ -168,8 +194,10 @@ static void test_lists(void **state)
 			have(10 * i, 2);
 			hits += 2;
 		}
+		mark();
 		since = seen_now();
 		assert_int_equal(map_list(sg, SEGMENTS), SEGMENTS);
+		assert_int_equal(marked(), hits < 2 * SEGMENTS);
 		assert_since(since, hits < 2 * SEGMENTS, hits,
 			     2 * SEGMENTS - hits, 4096 * SEGMENTS);
 		assert_mapped(sg, true);
@@ -180,7 +208,16 @@ static void test_lists(void **state)
 	assert_int_equal(counters.sg_unmaps, 1u << SEGMENTS);
 }
 
-/* A list that fails, wherever it does, leaves nothing that is held. */
+/* Segments below @wrong of @set, bit by bit. */
+static u64 mapped_before(unsigned int set, int wrong)
+{
+	return 2 * (u64)__builtin_popcount(set & ((1u << wrong) - 1));
+}
+
+/*
+ * A list that fails, wherever it does, leaves nothing that is held. What a
+ * strict endpoint has tried is named, for it may be mapped.
+ */
 static void test_lists_fail(void **state)
 {
 	struct scatterlist sg[SEGMENTS];
@@ -189,6 +226,7 @@ static void test_lists_fail(void **state)
 	for (unsigned int set = 0; set < 1u << SEGMENTS; set++) {
 		for (int wrong = 0; wrong < SEGMENTS; wrong++) {
 			struct seen since;
+			u64 hits = mapped_before(set, wrong);
 
 			machine_evict();
 			for (int i = 0; i < SEGMENTS; i++)
@@ -197,25 +235,41 @@ static void test_lists_fail(void **state)
 			list(sg);
 			sg_init_one(&sg[wrong], machine_mem(OUTSIDE), 4096);
 			since = seen_now();
+			machine.undone = -1;
+			ep.strict = set & 1;
 			assert_true(map_list(sg, SEGMENTS) < 0);
-			assert_since(since, 0, counters.hits - since.hits,
-				     counters.misses - since.misses, 0);
+			assert_int_equal(machine.undone,
+					 ep.strict ? wrong + 1 : -1);
+			ep.strict = false;
+			assert_since(since, 0, hits, 2 * wrong - hits, 0);
 			assert_int_equal(counters.failures - since.failures, 1);
 			assert_mapped(sg, false);
 		}
 	}
 	assert_int_equal(counters.sg_maps, 0);
-	/* or when all of it waits for a host that has no room: copies do then */
+	/* no list */
+	assert_true(map_list(sg, 0) < 0);
+	assert_true(map_list(NULL, -1) < 0);
+}
+
+/* All of it waits for a host that has no room: copies, or what was there before. */
+static void test_lists_refused(void **state)
+{
+	struct scatterlist sg[SEGMENTS];
+
+	(void)state;
 	list(sg);
-	machine_evict();
-	machine.quota = machine.n_mapped + 7;
+	have(0, 2);
+	machine.quota = machine.n_mapped + 5;
+	assert_true(ep.ops.map_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL,
+				  DMA_ATTR_REQUIRE_COHERENT) < 0);
+	assert_int_equal(kernel_preempt, 0);
+	assert_int_equal(counters.failures, 1);
+	assert_mapped(sg, false);
 	assert_int_equal(map_list(sg, SEGMENTS), SEGMENTS);
 	assert_in_range(counters.bounces, 1, SEGMENTS);
 	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL, WAITS);
 	assert_mapped(sg, false);
-	/* no list */
-	assert_true(map_list(sg, 0) < 0);
-	assert_true(map_list(NULL, -1) < 0);
 }
 
 /* Each use is to be asked for: nothing has the short way. */
@@ -269,6 +323,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lists_fail, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_lists_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_single_use, setup,
 						teardown),

@@ -31,6 +31,7 @@ struct machine {
 	u64 told;	     /* copies that these stand for */
 	bool prefetches;     /* and it maps them */
 	bool silent;	     /* it answers nothing */
+	int undone;	     /* segments of a strict endpoint that failed */
 };
 
 extern struct machine machine;
