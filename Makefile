@@ -11,8 +11,8 @@
 #   mk/deb.mk      Debian packages of that
 #
 # Everything is built below $(BUILD); the checkout itself stays clean. `make`
-# never installs anything on the machine; `make check` and `make demo` do, by
-# way of scripts/setup, which says so first.
+# never installs anything on the machine; what needs more than a compiler does
+# (check, demo, deb, lint, bench, ...), by way of scripts/setup, which says so first.
 
 VERSION := 0.1.0
 

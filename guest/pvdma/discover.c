@@ -21,7 +21,7 @@ static char *endpoints;
 module_param(endpoints, charp, 0444);
 MODULE_PARM_DESC(
 	endpoints,
-	"PCI devices without capability: 0000:00:04.0/0,0000:00:05.0/1");
+	"PCI devices without capability: 0000:00:04.0/1,0000:00:05.0/2");
 
 static struct {
 	int domain;
@@ -76,7 +76,7 @@ int pvdma_discover_init(void)
 	while (!err && (entry = strsep(&next, ","))) {
 		if (pvdma_discover_entry(strim(entry)))
 			continue;
-		pr_err("pvdma: parameter endpoints: \"%s\" is not ADDRESS/NUMBER (as 0000:00:04.0/0), or is one too many\n",
+		pr_err("pvdma: parameter endpoints: \"%s\" is not ADDRESS/NUMBER (as 0000:00:04.0/1), or is one too many\n",
 		       entry);
 		err = -EINVAL;
 	}

@@ -44,7 +44,7 @@ struct curve_reading {
 	struct curve_point points[CURVE_POINTS]; /* rising */
 };
 
-/* 0 or -ENOMEM. Some 160 KiB, whatever the guest and its quota are. */
+/* 0 or -ENOMEM. Some 150 KiB, whatever the guest and its quota are. */
 int curve_new(struct curve **ret);
 /* Takes NULL. */
 void curve_free(struct curve *curve);

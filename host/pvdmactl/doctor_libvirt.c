@@ -169,8 +169,9 @@ void doctor_apparmor(struct doctor *d, const char *name)
 		doctor_report(d, name, DOCTOR_OK, NULL,
 			      "on, without rules for libvirt's guests");
 	else if (doctor_file_has(d, local, SOCKETS) ||
-		 folder_has(d, APPARMOR "/abstractions/libvirt-qemu.d",
-			    SOCKETS) ||
+		 (doctor_file_has(d, common, "libvirt-qemu.d") &&
+		  folder_has(d, APPARMOR "/abstractions/libvirt-qemu.d",
+			     SOCKETS)) ||
 		 doctor_file_has(d, common, SOCKETS))
 		doctor_report(d, name, DOCTOR_OK, NULL,
 			      "on, and lets guests reach " SOCKETS);

@@ -22,9 +22,12 @@
 #include "lib/clock.h"
 #include "lib/macros.h"
 
-/* The first version with a client of vfio-user. */
+/*
+ * The first version with a generic vhost-user device that users may create; the
+ * client of vfio-user is one older.
+ */
 #define QEMU_MAJOR 10
-#define QEMU_MINOR 1
+#define QEMU_MINOR 2
 
 #define QEMU_DEFAULT "qemu-system-x86_64"
 
@@ -132,7 +135,7 @@ static char *run(struct doctor *d, const char *name, const char *qemu,
 		return output;
 	if (r == -ENOENT)
 		doctor_report(d, name, DOCTOR_ERROR,
-			      "install QEMU 10.1 or newer "
+			      "install QEMU 10.2 or newer "
 			      "(qemu-system-x86; on Debian 13 from "
 			      "trixie-backports), or say where it is by "
 			      "--qemu PATH",
@@ -158,7 +161,7 @@ static void judge(struct doctor *d, const char *name, const char *qemu,
 {
 	static const char *const wanted[] = { "vfio-user-pci",
 					      "vhost-user-test-device-pci" };
-	const char *fix = "install QEMU 10.1 or newer; on Debian 13 from "
+	const char *fix = "install QEMU 10.2 or newer; on Debian 13 from "
 			  "trixie-backports";
 	unsigned int major, minor;
 	const char *at = strstr(version, "version ");
@@ -170,8 +173,9 @@ static void judge(struct doctor *d, const char *name, const char *qemu,
 	}
 	if (major < QEMU_MAJOR || (major == QEMU_MAJOR && minor < QEMU_MINOR)) {
 		doctor_report(d, name, DOCTOR_ERROR, fix,
-			      "%s is version %u.%u, which has no "
-			      "vfio-user-pci",
+			      "%s is version %u.%u, which is too old for "
+			      "vfio-user-pci with "
+			      "vhost-user-test-device-pci",
 			      qemu, major, minor);
 		return;
 	}

@@ -221,17 +221,30 @@ static int run_operation(const struct operation *operation,
 	return r < 0 ? r : operation->run(domain, bus);
 }
 
+#define USAGE \
+	"pvdmactl hook [--timeout SECONDS] DOMAIN OPERATION SUBOPERATION EXTRA"
+
 static int usage(void)
 {
-	log_err("usage: pvdmactl hook [--timeout SECONDS] DOMAIN OPERATION "
-		"SUBOPERATION EXTRA");
+	log_err("usage: " USAGE);
 	return 2;
+}
+
+static int help(void)
+{
+	printf("%s\n\n"
+	       "  --timeout SECONDS  how long pvdmad may take (%d)\n\n"
+	       "What libvirt runs when a domain starts and ends, with the domain's XML as "
+	       "input.\n",
+	       USAGE, TIMEOUT_SECONDS);
+	return 0;
 }
 
 int hook_run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "timeout", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	uint64_t seconds = TIMEOUT_SECONDS;
@@ -240,7 +253,10 @@ int hook_run(int argc, char **argv)
 
 	optind = 0; /* anew, with words in any order */
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1)
-		if (option != 't' || parse_uint(optarg, 1, 3600, &seconds) < 0)
+		if (option == 'h')
+			return help();
+		else if (option != 't' ||
+			 parse_uint(optarg, 1, 3600, &seconds) < 0)
 			return usage();
 	if (argc - optind < 2)
 		return usage();

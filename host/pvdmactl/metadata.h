@@ -17,8 +17,8 @@
 #define METADATA_PREFIX	 "pvdma"
 #define METADATA_ELEMENT "vm"
 
-/* Endpoints of a VM, as the agent has them. */
-#define METADATA_DEVICES_MAX 64
+/* Of a VM, as the service takes them (SPEC_DEVICES_MAX). */
+#define METADATA_DEVICES_MAX 32
 #define METADATA_NAME_MAX    64
 
 /* The settings, which are attributes of the element and options of attach. */

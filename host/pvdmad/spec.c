@@ -46,7 +46,11 @@ bool spec_is_name(const char *name)
 
 void spec_init(struct spec *spec, const char *name)
 {
-	*spec = (struct spec){ .weight = 100, .quota = UINT64_MAX };
+	*spec = (struct spec){
+		.weight = 100,
+		.quota = UINT64_MAX,
+		.min = UINT64_MAX,
+	};
 	(void)snprintf(spec->name, sizeof(spec->name), "%s", name);
 }
 
@@ -285,7 +289,7 @@ int spec_finish(struct spec *spec)
 	}
 	if (spec->max == 0)
 		spec->max = spec->quota;
-	if (spec->min == 0)
+	if (spec->min == UINT64_MAX)
 		spec->min = min(spec->quota, spec->max);
 	if (spec->min > spec->max) {
 		log_err("min=%" PRIu64 " is above max=%" PRIu64, spec->min,

@@ -274,6 +274,17 @@ static void test_hook_and_apparmor(void **state)
 	fake_sys_file(fake, "/dev/kvm rw,\n",
 		      "etc/apparmor.d/abstractions/libvirt-qemu");
 	assert_one(fake, 1, "apparmor", "error: on, and keeps QEMU from");
+	/* a folder that Debian 12's libvirt does not read, and later ones do */
+	fake_sys_file(fake, "/run/pvdma/vm/*/*.sock rw,\n",
+		      "etc/apparmor.d/abstractions/libvirt-qemu.d/pvdma");
+	assert_one(fake, 1, "apparmor", "error: on, and keeps QEMU from");
+	fake_sys_file(fake,
+		      "/dev/kvm rw,\n"
+		      "include if exists <abstractions/libvirt-qemu.d>\n",
+		      "etc/apparmor.d/abstractions/libvirt-qemu");
+	assert_one(fake, 0, "apparmor", "ok: on, and lets guests reach");
+	fake_sys_remove(fake,
+			"etc/apparmor.d/abstractions/libvirt-qemu.d/pvdma");
 	fake_sys_file(fake, "/run/pvdma/vm/*/*.sock rw,\n",
 		      "etc/apparmor.d/local/abstractions/libvirt-qemu");
 	assert_one(fake, 0, "apparmor", "ok: on, and lets guests reach");
@@ -314,13 +325,15 @@ static void test_qemu(void **state)
 
 	make_healthy(*state);
 	assert_qemu(*state, 1, "error: there is no ");
-	make_qemu(*state, "10.1.2", devices);
-	assert_qemu(*state, 0, "/qemu, version 10.1 -> ");
+	make_qemu(*state, "10.2.1", devices);
+	assert_qemu(*state, 0, "/qemu, version 10.2 -> ");
 	make_qemu(*state, "11.0.0", devices);
 	assert_qemu(*state, 0, "version 11.0");
-	make_qemu(*state, "10.0.9", devices);
-	assert_qemu(*state, 1, "version 10.0, which has no vfio-user-pci");
-	make_qemu(*state, "10.1.0", "name \"vfio-user-pci\", bus PCI\\n");
+	make_qemu(*state, "10.1.9", devices);
+	assert_qemu(*state, 1, "version 10.1, which is too old");
+	make_qemu(*state, "9.3.0", devices);
+	assert_qemu(*state, 1, "version 9.3, which is too old");
+	make_qemu(*state, "10.2.0", "name \"vfio-user-pci\", bus PCI\\n");
 	assert_qemu(*state, 1, "without the device vhost-user-test-device-pci");
 	make_qemu(*state, "ten", devices);
 	assert_qemu(*state, 1, "does not say its version");

@@ -184,6 +184,14 @@ static void test_saved_and_loaded(void **state)
 	assert_string_equal(again.devices[0].driver, "nvme");
 	assert_string_equal(spec_get(&again, "granule"), "64K");
 	spec_done(&again);
+	/* to be sure of nothing is not the same as to say nothing of it */
+	assert_int_equal(set(w, "min", "0"), 0);
+	assert_int_equal(spec_finish(&w->spec), 0);
+	assert_int_equal(spec_save(&w->spec, w->path), 0);
+	spec_init(&again, "vm");
+	assert_int_equal(spec_load(&again, w->path), 0);
+	assert_int_equal(again.min, 0);
+	spec_done(&again);
 }
 
 static void test_files_that_fail(void **state)

@@ -305,6 +305,8 @@ class Help(unittest.TestCase):
         self.assertIn("--weight N", self.ctl("help", "limits"))
         self.assertIn("--weight N", self.ctl("limits", "--help"))
         self.assertIn("--quota SIZE", self.ctl("help", "attach"))
+        for verb in self.table():
+            self.assertIn(f"pvdmactl {verb['name']}", self.ctl("help", verb["name"]))
         self.assertRegex(self.ctl("--version"), r"^pvdmactl \d")
 
     def complete(self, *words):
