@@ -5,8 +5,10 @@
  * Theory of operation. In each round all agents are asked for their cost curves;
  * when the last has answered, budget.c divides what is there. Quotas that fall
  * are set first, and those that rise when all of the former have been taken, so
- * that at no time more is given than there is. A VM that does not answer keeps
- * what it has, and so does one that came in the meantime.
+ * that at no time more is given than there is. A quota that fell is not free as
+ * long as its VM holds more than that (enforce=wait): it counts as taken, and
+ * others rise by what is left, in this round or a later one. A VM that does not
+ * answer keeps what it has, and so does one that came in the meantime.
  *
  * Owns: the timer, and the round that is under way.
  *
@@ -138,15 +140,40 @@ static bool is_due(const struct balance *balance, const struct party *party)
 	return balance->rising ? party->quota > now : party->quota < now;
 }
 
+/* What of the budget no VM has, by its quota or in spite of it. */
+static uint64_t untaken(const struct balance *balance)
+{
+	uint64_t left = balance->service->budget;
+
+	for (const struct machine *m = balance->service->machines; m;
+	     m = m->next)
+		left -= min(left, machine_taken(m));
+	return left;
+}
+
+/* As much of a rise as there is room for. False: none of it. */
+static bool rise(struct party *party, uint64_t *left)
+{
+	uint64_t now = party->machine->spec.quota;
+	uint64_t more = min(party->quota - now, *left);
+
+	party->quota = now + more;
+	*left -= more;
+	return more > 0;
+}
+
 /* Sets all that fall, or all that rise. */
 static void set_some(struct balance *balance)
 {
+	uint64_t left = balance->rising ? untaken(balance) : 0;
+
 	/* One that cannot be asked must not end the round while others wait. */
 	balance->waiting = 1;
 	for (size_t i = 0; i < balance->num; i++) {
 		struct party *party = &balance->parties[i];
 
-		if (!is_due(balance, party))
+		if (!is_due(balance, party) ||
+		    (balance->rising && !rise(party, &left)))
 			continue;
 		balance->waiting++;
 		if (machine_set_quota(party->machine, party->quota, on_set,
@@ -294,7 +321,7 @@ static void begin_round(struct balance *balance)
 		return;
 	balance->waiting = 0;
 	for (struct machine *m = balance->service->machines; m; m = m->next)
-		if (m->link)
+		if (balance->num < num && machine_link(m))
 			ask(balance, m);
 	if (balance->num == 0)
 		end_round(balance);

@@ -142,9 +142,15 @@ static uint64_t min_of(const struct budget_vm *vm)
 	return min(vm->min, vm->max);
 }
 
+/* What is held above a quota that has fallen gives no right to it. */
+static uint64_t held_of(const struct budget_vm *vm)
+{
+	return min(vm->held, vm->quota);
+}
+
 static uint64_t floor_of(const struct budget_vm *vm)
 {
-	return min(max(vm->min, vm->held), vm->max);
+	return min(max(vm->min, held_of(vm)), vm->max);
 }
 
 /* With as much besides as lets what is held change; but no more than it has. */
@@ -152,8 +158,9 @@ static uint64_t roomy_floor_of(const struct budget_vm *vm)
 {
 	uint64_t roomy;
 
-	if (__builtin_add_overflow(vm->held, vm->held / BUDGET_ROOM, &roomy))
-		roomy = vm->held;
+	if (__builtin_add_overflow(held_of(vm), held_of(vm) / BUDGET_ROOM,
+				   &roomy))
+		roomy = held_of(vm);
 	return min(max(floor_of(vm), min(roomy, vm->quota)), vm->max);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "lib/macros.h"
 #include "lib/socket.h"
 #include "spec.h"
 
@@ -55,7 +56,7 @@ struct machine {
 	struct agent_link *link;
 	bool announced;		  /* to the bus */
 	unsigned int full_rounds; /* in which the quota did not suffice */
-	uint64_t mapped;	  /* bytes, when last asked */
+	uint64_t mapped;	  /* bytes, when it last said */
 	sd_event_source *retry;	  /* of giving devices back; NULL: not now */
 	unsigned int tries;
 	machine_done_fn done; /* of the start or stop that is under way */
@@ -91,6 +92,12 @@ int machine_hand_over(struct machine *machine, pid_t pid, int conn);
 
 /* The way to the agent, if it runs; NULL otherwise. */
 struct agent_link *machine_link(struct machine *machine);
+
+/* What it has of the host's budget: its quota, or what it holds above that. */
+static inline uint64_t machine_taken(const struct machine *machine)
+{
+	return max(machine->spec.quota, machine->mapped);
+}
 
 const char *machine_state_name(enum machine_state state);
 

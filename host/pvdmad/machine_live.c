@@ -92,10 +92,13 @@ static void finish_quota(struct change *change, const char *error,
 			 json_object *answer)
 {
 	struct machine *machine = change->machine;
+	json_object *mapped;
 
-	(void)answer;
 	if (!error) {
 		machine->spec.quota = change->number;
+		/* of a quota that fell, more may still be in use */
+		if (json_object_object_get_ex(answer, "mapped_bytes", &mapped))
+			machine->mapped = json_object_get_uint64(mapped);
 		if (change->fixed) {
 			machine->spec.min = change->number;
 			machine->spec.max = change->number;

@@ -105,8 +105,7 @@ static void tell_budget(const struct service *service, const struct spec *spec)
 
 int service_admit(const struct service *service, struct spec *spec)
 {
-	uint64_t assigned = service_assigned(service);
-	uint64_t left;
+	uint64_t left, taken = 0;
 
 	if (!fits(service, NULL, spec->min)) {
 		tell_budget(service, spec);
@@ -114,7 +113,9 @@ int service_admit(const struct service *service, struct spec *spec)
 	}
 	if (service->budget == 0)
 		return 0;
-	left = service->budget - min(assigned, service->budget);
+	for (const struct machine *m = service->machines; m; m = m->next)
+		taken += machine_taken(m);
+	left = service->budget - min(taken, service->budget);
 	if (spec->quota > left) {
 		/* The next round divides anew. */
 		spec->quota = max(spec->min, left);

@@ -53,7 +53,8 @@ static int next_end;
 static unsigned int losses;
 static struct change changes[CHANGES_MAX];
 static size_t num_changes;
-static int refuse; /* machine_set_quota() fails with it */
+static int refuse;     /* machine_set_quota() fails with it */
+static uint64_t holds; /* what each VM then says that it has mapped */
 
 int __wrap_socket_connect(const char *path);
 int __wrap_machine_set_quota(struct machine *machine, uint64_t bytes,
@@ -73,6 +74,8 @@ int __wrap_machine_set_quota(struct machine *machine, uint64_t bytes,
 	assert_true(num_changes < CHANGES_MAX);
 	changes[num_changes++] = (struct change){ machine, bytes };
 	machine->spec.quota = bytes;
+	if (holds)
+		machine->mapped = holds;
 	done(userdata, bytes == vms[0].spec.max ? "it says no" : NULL);
 	return 0;
 }
@@ -118,6 +121,7 @@ static int setup(void **state)
 	num_changes = 0;
 	losses = 0;
 	refuse = 0;
+	holds = 0;
 	service.config = &config;
 	service.budget = 8 * MIB;
 	config.round_usec = ROUND_USEC;
@@ -191,6 +195,63 @@ static void test_falls_before_it_rises(void **state)
 	assert_true(changes[1].quota > 4 * MIB);
 	assert_true(changes[0].quota + changes[1].quota <= 8 * MIB);
 	assert_int_equal(vms[0].mapped, 4096);
+}
+
+/* What is held above a quota that fell is not there for others. */
+static void test_falls_and_holds(void **state)
+{
+	(void)state;
+	holds = 4 * MIB - 4096;
+	assert_asked(0);
+	assert_asked(1);
+	answer(0, hungry(0));
+	answer(1, IDLE);
+	assert_int_equal(num_changes, 2);
+	assert_ptr_equal(changes[0].machine, &vms[1]);
+	assert_true(changes[0].quota < 4 * MIB - 4096);
+	assert_ptr_equal(changes[1].machine, &vms[0]);
+	assert_int_equal(changes[1].quota, 4 * MIB + 4096);
+	/* nor for one that comes */
+	vms[0].mapped = 0;
+	service.budget = 9 * MIB;
+	{
+		struct spec spec = { .quota = 4 * MIB };
+
+		assert_int_equal(service_admit(&service, &spec), 0);
+		assert_int_equal(spec.quota, MIB);
+	}
+	/* until it gives that up */
+	vms[1].mapped = 0;
+	holds = 0;
+	num_changes = 0;
+	assert_asked(0);
+	assert_asked(1);
+	answer(0, hungry(0));
+	answer(1, IDLE);
+	assert_true(vms[0].spec.quota > 4 * MIB + 4096);
+	assert_true(vms[0].spec.quota + vms[1].spec.quota <= 9 * MIB);
+}
+
+static bool was_asked(size_t i)
+{
+	char text[64];
+
+	return recv(agents[i], text, sizeof(text), MSG_DONTWAIT) >= 0;
+}
+
+/* An agent that is being stopped has a link still, and is not asked. */
+static void test_stopping(void **state)
+{
+	(void)state;
+	vms[1].state = MACHINE_STOPPING;
+	assert_asked(0);
+	answer(0, IDLE);
+	assert_false(was_asked(1));
+	vms[0].state = MACHINE_STOPPING;
+	vms[1].state = MACHINE_RUNNING;
+	assert_asked(1);
+	answer(1, IDLE);
+	assert_false(was_asked(0));
 }
 
 /* Who says nothing of use keeps what it has, and others share the rest. */
@@ -349,6 +410,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_falls_before_it_rises),
+		TEST(test_falls_and_holds),
+		TEST(test_stopping),
 		TEST(test_nonsense),
 		TEST(test_points),
 		TEST(test_many_points),

@@ -252,6 +252,30 @@ static void test_leftovers(void **state)
 	assert_int_equal(budget_divide(100, NULL, 0, NULL, NULL), 0);
 }
 
+/* What a VM holds above a quota that has fallen is no claim to more. */
+static void test_held_above(void **state)
+{
+	struct budget_vm vms[2] = {
+		{ .min = MIB,
+		  .max = 64 * MIB,
+		  .weight = 100,
+		  .quota = 8 * MIB,
+		  .held = 64 * MIB },
+		{ .min = MIB,
+		  .max = 64 * MIB,
+		  .weight = 100,
+		  .quota = 24 * MIB,
+		  .held = 20 * MIB },
+	};
+	struct budget_result result;
+	uint64_t quotas[2];
+
+	(void)state;
+	assert_int_equal(budget_divide(32 * MIB, vms, 2, quotas, &result), 0);
+	assert_true(quotas[0] <= 12 * MIB);
+	assert_true(quotas[1] >= 20 * MIB);
+}
+
 /* The budget does not suffice: for what is held, for the minima. */
 static void test_scarce(void **state)
 {
@@ -385,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_promises),
 		cmocka_unit_test(test_settles),
 		cmocka_unit_test(test_monotone),
+		cmocka_unit_test(test_held_above),
 	};
 
 	return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
