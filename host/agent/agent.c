@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -345,6 +346,11 @@ static int open_vm(struct agent *agent, int fd)
 	};
 	int r;
 
+	/* does not block once the system is up; if not, no harm */
+	if (getrandom(&config.seed, sizeof(config.seed), GRND_NONBLOCK) !=
+	    sizeof(config.seed))
+		config.seed =
+			(uint64_t)(uintptr_t)agent * 0x9e3779b97f4a7c15ULL;
 	config.extra_size = kept_extra_size();
 	config.sparse_size = kept_sparse_size();
 	config.state_fd = agent->resuming ? fd : 0;

@@ -69,6 +69,7 @@ struct curve {
 	uint32_t top;	    /* the next position */
 	uint32_t bottom;    /* below it no position is taken */
 	unsigned int shift; /* one block in 2^shift is sampled */
+	uint64_t seed;	    /* of the hash */
 	double us;	    /* seen, fading as all that follows */
 	double held;	    /* entries, at most */
 	struct curve_loss missed[BINS], hit[BINS], refused[BINS];
@@ -182,8 +183,9 @@ static uint64_t depth(const struct curve *curve, uint32_t entry)
 
 /* --- entries --- */
 
-static uint64_t hash_of(uint64_t block)
+static uint64_t hash_of(const struct curve *curve, uint64_t block)
 {
+	block ^= curve->seed;
 	block ^= block >> 31;
 	block *= UINT64_C(0x9e3779b97f4a7c15);
 	block ^= block >> 29;
@@ -195,17 +197,18 @@ bool curve_samples(const struct curve *curve, uint64_t granule)
 {
 	uint64_t mask = (UINT64_C(1) << curve->shift) - 1;
 
-	return (hash_of(granule >> CURVE_BLOCK_SHIFT) & mask) == 0;
+	return (hash_of(curve, granule >> CURVE_BLOCK_SHIFT) & mask) == 0;
 }
 
 static uint16_t *head_of(struct curve *curve, uint64_t granule)
 {
-	return &curve->heads[hash_of(granule) >> 48 & (ENTRIES - 1)];
+	return &curve->heads[hash_of(curve, granule) >> 48 & (ENTRIES - 1)];
 }
 
 uint32_t curve_find(const struct curve *curve, uint64_t granule)
 {
-	uint16_t i = curve->heads[hash_of(granule) >> 48 & (ENTRIES - 1)];
+	uint16_t i =
+		curve->heads[hash_of(curve, granule) >> 48 & (ENTRIES - 1)];
 
 	while (i != NOWHERE && curve->entries[i].granule != granule)
 		i = curve->entries[i].next;
@@ -537,17 +540,21 @@ void curve_read(const struct curve *curve, uint64_t quota,
 
 void curve_forget(struct curve *curve)
 {
+	uint64_t seed = curve->seed;
+
 	memset(curve, 0, sizeof(*curve));
+	curve->seed = seed;
 	memset(curve->heads, 0xff, sizeof(curve->heads));
 	clear_positions(curve);
 }
 
-int curve_new(struct curve **ret)
+int curve_new(uint64_t seed, struct curve **ret)
 {
 	struct curve *curve = malloc(sizeof(*curve));
 
 	if (!curve)
 		return -ENOMEM;
+	curve->seed = seed;
 	curve_forget(curve);
 	*ret = curve;
 	return 0;

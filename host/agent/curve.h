@@ -44,8 +44,12 @@ struct curve_reading {
 	struct curve_point points[CURVE_POINTS]; /* rising */
 };
 
-/* 0 or -ENOMEM. Some 150 KiB, whatever the guest and its quota are. */
-int curve_new(struct curve **ret);
+/*
+ * 0 or -ENOMEM. Some 150 KiB, whatever the guest and its quota are. Who knows
+ * which granules are in the sample, and which share a chain, can lie about all
+ * others, and make chains long: @seed, that nobody can guess, keeps it from guests.
+ */
+int curve_new(uint64_t seed, struct curve **ret);
 /* Takes NULL. */
 void curve_free(struct curve *curve);
 

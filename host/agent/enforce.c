@@ -271,15 +271,22 @@ static bool revoke(struct vm *vm)
 	while (enforce_excess(vm) > 0) {
 		uint64_t bytes =
 			min(enforce_excess(vm), (uint64_t)ENFORCE_STEP_BYTES);
+		uint64_t taken = shed_late(vm, bytes);
 		struct victims victims;
 
+		/*
+		 * At once: whoever gives up a little whenever it is looked for
+		 * does not win time by it.
+		 */
 		victims_init(&victims);
-		if (shed_late(vm, bytes) == 0) {
-			reclaim_pick_held(vm, bytes, &victims);
-			if (victims.extents == 0)
-				return false;
+		if (taken < bytes)
+			reclaim_pick_held(
+				vm, min(bytes - taken, enforce_excess(vm)),
+				&victims);
+		if (victims.extents > 0)
 			log_revoked(vm, &victims);
-		}
+		else if (taken == 0)
+			return false;
 		if (reclaim_evict(vm, &victims, RECLAIM_REVOKE) < 0)
 			return false;
 		if (vm_now() >= until)

@@ -281,7 +281,7 @@ int vm_new(const struct vm_config *config, struct iommu *iommu,
 	vm->notify = *notify;
 	vm->entries_max = IOMMU_ENTRIES_UNKNOWN;
 	price_init(&vm->price);
-	r = curve_new(&vm->curve);
+	r = curve_new(config->seed, &vm->curve);
 	if (r == 0)
 		r = make_state(vm);
 	if (r == 0)

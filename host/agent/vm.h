@@ -55,6 +55,7 @@ struct vm_config {
 	const char *policy; /* name, see policy.h */
 	uint16_t num_queues;
 	uint16_t max_ranges;
+	uint64_t seed; /* of what guests are not to foresee (curve.h) */
 	/*
 	 * Room in the VM's arena for others (state.h); and the arena of a
 	 * process that was killed (owned on success), to go on with: all of the

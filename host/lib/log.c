@@ -349,13 +349,20 @@ void log_write_ratelimited(int level, struct log_ratelimit *rl,
 	int saved = errno;
 	uint64_t suppressed;
 	va_list ap;
+	bool passes;
 
 	if (!level_enabled(level))
 		return;
-	if (log_ratelimit_pass(rl, now_usec(), &suppressed)) {
+	passes = log_ratelimit_pass(rl, now_usec(), &suppressed);
+	if (passes || level <= LOG_ERR) {
 		va_start(ap, fmt);
 		format_message(msg, sizeof(msg), fmt, ap);
 		va_end(ap);
+	}
+	if (!passes && level <= LOG_ERR)
+		/* whoever asked is told all the same */
+		memcpy(log_state.last_error, msg, strlen(msg) + 1);
+	if (passes) {
 		if (suppressed > 0)
 			append_message(msg, sizeof(msg),
 				       " (%llu more suppressed)",

@@ -62,6 +62,11 @@ int socket_connect(const char *path)
 	return connect_type(path, SOCK_STREAM);
 }
 
+int socket_connect_now(const char *path)
+{
+	return connect_type(path, SOCK_STREAM | SOCK_NONBLOCK);
+}
+
 int socket_connect_seqpacket(const char *path)
 {
 	return connect_type(path, SOCK_SEQPACKET);

@@ -40,6 +40,12 @@ int socket_adopt(int fd, const char *what);
 /* Connects to @path. A descriptor or a negative errno, not logged. */
 int socket_connect(const char *path);
 
+/*
+ * The same without waiting, and the connection does not block: -EAGAIN where the
+ * server does not come to take connections.
+ */
+int socket_connect_now(const char *path);
+
 /* The same for a socket that keeps messages apart (SOCK_SEQPACKET). */
 int socket_connect_seqpacket(const char *path);
 

@@ -297,7 +297,7 @@ int agent_link_new(sd_event *event, const char *path, agent_link_lost_fn lost,
 	link->end = &link->first;
 	link->lost = lost;
 	link->userdata = userdata;
-	link->fd = socket_connect(path);
+	link->fd = socket_connect_now(path);
 	r = link->fd;
 	if (r >= 0)
 		r = sd_event_add_io(event, &link->io, link->fd, EPOLLIN,

@@ -139,8 +139,12 @@ int assign_problems(const struct service *service, const char *address,
 	int r;
 
 	r = pci_read(&service->sysfs, &parsed, &dev);
-	if (r < 0)
-		return log_err_errno(r, "%s: no such PCI device", address);
+	if (r < 0) {
+		/* anybody may ask, as often as they like */
+		log_ratelimited(LOG_ERR, "%s: no such PCI device: %s", address,
+				strerror(-r));
+		return r;
+	}
 	if (!user)
 		return check_device(&service->sysfs, &dev, &parsed, 1,
 				    problems);

@@ -23,23 +23,52 @@
 /* Somebody may have to type a password. */
 #define POLKIT_USEC	   120000000
 #define POLKIT_INTERACTIVE 1
+/*
+ * Calls that wait for an answer, at most: of all, and of one user. Each is kept
+ * until then, however long it is.
+ */
+#define PENDING_MAX  32
+#define PENDING_USER 4
 
 struct pending {
+	struct pending *next;
+	uid_t uid;
 	sd_bus_message *call;
 	sd_bus_message_handler_t fn;
 	void *userdata;
 	const char *action;
 };
 
-/* True if the sender needs nobody's permission. */
-static bool is_trusted(sd_bus_message *m)
+static struct pending *all_pending;
+
+/* The sender's user; -1 if it is not known. */
+static uid_t sender_of(sd_bus_message *m)
 {
 	_cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
 	uid_t uid;
 
-	return sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds) >= 0 &&
-	       sd_bus_creds_get_euid(creds, &uid) >= 0 &&
-	       (uid == 0 || uid == geteuid());
+	if (sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds) < 0 ||
+	    sd_bus_creds_get_euid(creds, &uid) < 0)
+		return (uid_t)-1;
+	return uid;
+}
+
+/* True if the user needs nobody's permission. */
+static bool is_trusted(uid_t uid)
+{
+	return uid != (uid_t)-1 && (uid == 0 || uid == geteuid());
+}
+
+/* Is there room for one question more of this user? */
+static bool may_ask(uid_t uid)
+{
+	unsigned int all = 0, of_user = 0;
+
+	for (const struct pending *p = all_pending; p; p = p->next) {
+		all++;
+		of_user += p->uid == uid;
+	}
+	return all < PENDING_MAX && of_user < PENDING_USER;
 }
 
 static void refuse(sd_bus_message *call, const char *action, const char *why)
@@ -89,8 +118,11 @@ static int on_decision(sd_bus_message *m, void *userdata,
 
 static void pending_free(void *userdata)
 {
-	struct pending *pending = userdata;
+	struct pending *pending = userdata, **link = &all_pending;
 
+	while (*link != pending)
+		link = &(*link)->next;
+	*link = pending->next;
 	sd_bus_message_unref(pending->call);
 	free(pending);
 }
@@ -106,6 +138,8 @@ static int ask(sd_bus_message *m, const struct pending *what, uint32_t flags)
 	if (!pending)
 		return -ENOMEM;
 	*pending = *what;
+	pending->next = all_pending;
+	all_pending = pending;
 	sd_bus_message_ref(pending->call);
 	r = sd_bus_message_new_method_call(
 		bus, &q, "org.freedesktop.PolicyKit1",
@@ -134,13 +168,23 @@ int authorize(sd_bus_message *m, const char *action,
 	      sd_bus_message_handler_t fn, void *userdata,
 	      sd_bus_error *ret_error)
 {
-	const struct pending what = { m, fn, userdata, action };
+	const struct pending what = {
+		.uid = sender_of(m),
+		.call = m,
+		.fn = fn,
+		.userdata = userdata,
+		.action = action,
+	};
 	int r;
 
-	if (is_trusted(m)) {
+	if (is_trusted(what.uid)) {
 		r = fn(m, userdata, ret_error);
 		return r < 0 ? r : 1;
 	}
+	if (!may_ask(what.uid))
+		return sd_bus_error_set(
+			ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+			"too many calls wait for polkit's answer; try again when they have it");
 	r = ask(m, &what,
 		sd_bus_message_get_allow_interactive_authorization(m) > 0 ?
 			POLKIT_INTERACTIVE :

@@ -60,6 +60,10 @@ static void peer_close(struct peer *peer)
 {
 	peer->fd = close_fd(peer->fd);
 	peer->pidfd = close_fd(peer->pidfd);
+	/* there is room for another one, if there was not */
+	if (peer->server->source)
+		(void)sd_event_source_set_enabled(peer->server->source,
+						  SD_EVENT_ON);
 }
 
 /* The process that connected, and no other that has its number now. */
@@ -118,19 +122,19 @@ static int on_connect(sd_event_source *s, int listen_fd, uint32_t revents,
 	_cleanup_close_ int fd = -EBADF;
 	struct peer *peer = NULL;
 
-	(void)s;
 	(void)revents;
-	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return 0;
 	for (size_t i = 0; i < PEERS_MAX && !peer; i++)
 		if (server->peers[i].fd < 0)
 			peer = &server->peers[i];
 	if (!peer) {
+		/* Whoever comes waits: it may be an agent in a crowd. */
 		log_ratelimited(LOG_WARNING, "too many processes at %s",
 				server->name.path);
-		return 0;
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	}
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return 0;
 	if (open_peer(fd, peer) < 0)
 		return 0;
 	peer->fd = steal_fd(&fd);

@@ -465,9 +465,25 @@ static void on_gone(void *userdata, const struct units_state *state)
 	on_failed(machine, state);
 }
 
-/* What it was told when it was killed, it may have heard or not. */
+static void on_pid(void *userdata, const struct units_state *state)
+{
+	struct machine *machine = userdata;
+
+	if (!state)
+		return;
+	machine->pid = state->main_pid;
+	/* It may have been killed while there was nobody to ask for its limit. */
+	(void)machine_limit(machine, machine->pid, machine->spec.quota);
+}
+
+/*
+ * What it was told when it was killed, it may have heard or not; and it may not
+ * have come by for its limit (handover_server.c).
+ */
 static void tell_again(struct machine *machine)
 {
+	(void)units_get_state(machine->service->units, machine->unit, on_pid,
+			      machine);
 	agent_link_free(steal_ptr(machine->link));
 	if (connect_agent(machine) == 0)
 		(void)machine_set_quota(machine, machine->spec.quota, NULL,
@@ -491,17 +507,6 @@ void machine_unit_changed(struct machine *machine, const char *active)
 }
 
 /* --- after a restart of the service --- */
-
-static void on_pid(void *userdata, const struct units_state *state)
-{
-	struct machine *machine = userdata;
-
-	if (!state)
-		return;
-	machine->pid = state->main_pid;
-	/* It may have been killed while there was nobody to ask for its limit. */
-	(void)machine_limit(machine, machine->pid, machine->spec.quota);
-}
 
 int machine_resume(struct service *service, const char *name, const char *path)
 {

@@ -33,9 +33,9 @@ static char last[256]; /* the answer, or "error: " and words */
 /* What agent_link_new() is to connect to, or a negative errno. */
 static int other_end;
 
-int __wrap_socket_connect(const char *path);
+int __wrap_socket_connect_now(const char *path);
 
-int __wrap_socket_connect(const char *path)
+int __wrap_socket_connect_now(const char *path)
 {
 	assert_string_equal(path, "control");
 	return other_end;

@@ -56,11 +56,11 @@ static size_t num_changes;
 static int refuse;     /* machine_set_quota() fails with it */
 static uint64_t holds; /* what each VM then says that it has mapped */
 
-int __wrap_socket_connect(const char *path);
+int __wrap_socket_connect_now(const char *path);
 int __wrap_machine_set_quota(struct machine *machine, uint64_t bytes,
 			     machine_done_fn done, void *userdata);
 
-int __wrap_socket_connect(const char *path)
+int __wrap_socket_connect_now(const char *path)
 {
 	(void)path;
 	return next_end;

@@ -79,7 +79,7 @@ static void test_cliff(void **state)
 	struct curve *curve;
 
 	(void)state;
-	assert_int_equal(curve_new(&curve), 0);
+	assert_int_equal(curve_new(0, &curve), 0);
 	curve_read(curve, 512, &r);
 	assert_int_equal(r.n, 0);
 	assert_int_equal(r.interval_us, 0);
@@ -103,7 +103,7 @@ static void test_sampled(void **state)
 	struct curve *curve;
 
 	(void)state;
-	assert_int_equal(curve_new(&curve), 0);
+	assert_int_equal(curve_new(0, &curve), 0);
 	loop_misses(curve, 100000, 50000, 12);
 	check_reading(curve, 50000);
 	assert_true(curve_entries(curve) <= 4096);
@@ -115,13 +115,41 @@ static void test_sampled(void **state)
 	curve_free(curve);
 }
 
+/* Who does not know the seed does not know the sample; forgetting keeps it. */
+static void test_seed(void **state)
+{
+	static const uint64_t seeds[] = { 0, 0, 1, UINT64_C(1) << 63 };
+	struct curve *curves[ARRAY_SIZE(seeds)];
+	uint64_t same[ARRAY_SIZE(seeds)] = { 0 }, sampled = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(seeds); i++) {
+		assert_int_equal(curve_new(seeds[i], &curves[i]), 0);
+		curve_forget(curves[i]);
+		loop_misses(curves[i], 100000, 50000, 1);
+	}
+	for (uint64_t g = 1000; g < 101000; g++) {
+		bool yes = curve_samples(curves[0], g);
+
+		sampled += yes;
+		for (size_t i = 0; i < ARRAY_SIZE(seeds); i++)
+			same[i] += yes && curve_samples(curves[i], g);
+	}
+	assert_true(sampled > 1000);
+	assert_int_equal(same[1], sampled);
+	assert_true(same[2] < sampled / 4);
+	assert_true(same[3] < sampled / 4);
+	for (size_t i = 0; i < ARRAY_SIZE(seeds); i++)
+		curve_free(curves[i]);
+}
+
 /* Of 256 granules 64 are used all the time, the others now and then. */
 static void test_hits(void **state)
 {
 	struct curve *curve;
 
 	(void)state;
-	assert_int_equal(curve_new(&curve), 0);
+	assert_int_equal(curve_new(0, &curve), 0);
 	for (uint64_t g = 0; g < 256; g++)
 		curve_missed(curve, g, 1, 300, &one, 1);
 	for (unsigned int k = 0; k < 800; k++) {
@@ -153,7 +181,7 @@ static void test_other_events(void **state)
 	struct curve *curve;
 
 	(void)state;
-	assert_int_equal(curve_new(&curve), 0);
+	assert_int_equal(curve_new(0, &curve), 0);
 	curve_mapped(curve, 0, 32, 64, &none);
 	assert_int_equal(curve_entries(curve), 32);
 	assert_true(curve_is_mapped(curve, curve_find(curve, 31)));
@@ -289,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cliff),
 		cmocka_unit_test(test_sampled),
+		cmocka_unit_test(test_seed),
 		cmocka_unit_test(test_hits),
 		cmocka_unit_test(test_other_events),
 		cmocka_unit_test(test_traces),

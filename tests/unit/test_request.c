@@ -222,6 +222,7 @@ static void test_index(void **state)
 		guest_range(guest_granules(&g), 1),
 		guest_range(guest_granules(&g) + 1, 1),
 	};
+	struct virtio_pvdma_range many[32];
 	struct virtio_pvdma_leaf leaves[3] = {
 		{ 0, htole64(guest_leaves(&g)) },
 		{ htole64(1), htole64(1) },
@@ -245,6 +246,17 @@ static void test_index(void **state)
 	assert_int_equal(g.index, 1);
 	assert_int_equal(guest_map(&g, 0, 1), OK);
 	assert_int_equal(g.index, 0);
+	/* Many that name the same, over and over: walked over once. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = guest_range(i, 200);
+	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, many,
+				      ARRAY_SIZE(many)),
+			 OK);
+	many[ARRAY_SIZE(many) - 1] = guest_range(guest_granules(&g), 1);
+	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, many,
+				      ARRAY_SIZE(many)),
+			 RANGE);
+	assert_int_equal(g.index, ARRAY_SIZE(many) - 1);
 }
 
 /* --- endpoints --- */

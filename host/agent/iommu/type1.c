@@ -16,6 +16,7 @@
 #include <linux/vfio.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "host/lib/cleanup.h"
@@ -167,6 +168,7 @@ static int type1_map(struct iommu *iommu, const struct iommu_map *map)
 		.iova = map->iova,
 		.size = map->size,
 	};
+	int r;
 
 	if (map->prot & IOMMU_READ)
 		arg.flags |= VFIO_DMA_MAP_FLAG_READ;
@@ -184,7 +186,9 @@ static int type1_map(struct iommu *iommu, const struct iommu_map *map)
 		log_iova_ranges(type1, map);
 		return -EINVAL;
 	default:
-		return log_err_errno(errno, "VFIO maps no DMA");
+		r = -errno;
+		log_ratelimited(LOG_ERR, "VFIO maps no DMA: %s", strerror(-r));
+		return r;
 	}
 }
 

@@ -33,14 +33,11 @@
 #include "lib/durable.h"
 #include "lib/log.h"
 
-/* Signals an eventfd. A full one is signalled already; others do not matter. */
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one));
-}
+/*
+ * A turn of the event loop serves a queue this long, and at least one request:
+ * others wait, deadlines and the watchdog among them.
+ */
+#define SLICE_NS 5000000
 
 /*
  * Descriptors of the peer must not stop the event loop, whatever they are. The
@@ -52,6 +49,20 @@ static void set_nonblocking(int fd)
 
 	if (flags >= 0 && !(flags & O_NONBLOCK))
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/*
+ * Signals an eventfd. A full one is signalled already; others do not matter. The
+ * peer may have taken the flag back, and filled it.
+ */
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	if (fd < 0)
+		return;
+	set_nonblocking(fd);
+	(void)!write(fd, &one, sizeof(one));
 }
 
 static uint32_t position(const struct virtq *ring)
@@ -172,16 +183,17 @@ static void serve_chain(struct queue *q)
 }
 
 /*
- * Serves at most @budget chains. Returns how many; *@ret_verdict says why it
- * ended: VIRTQ_OK (budget), VIRTQ_EMPTY, or a malformed ring.
+ * Serves at most @budget chains, for SLICE_NS. Returns how many; *@ret_verdict
+ * says why it ended: VIRTQ_OK (budget, time), VIRTQ_EMPTY, or a malformed ring.
  */
 static unsigned int serve_chains(struct queue *q, unsigned int budget,
 				 int *ret_verdict)
 {
+	uint64_t until = clock_ns() + SLICE_NS;
 	unsigned int done = 0;
 
 	*ret_verdict = VIRTQ_OK;
-	while (done < budget) {
+	while (done < budget && (done == 0 || clock_ns() < until)) {
 		*ret_verdict =
 			virtq_pop(&q->ring, &q->vhost->mem, &q->vhost->chain);
 		if (*ret_verdict != VIRTQ_OK)

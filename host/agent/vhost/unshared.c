@@ -30,7 +30,9 @@ static void judge(struct vhost *vhost)
 			return;
 	}
 	vhost->told_unshared = true;
-	log_err("the guest started its request queues, but their rings stay "
+	log_ratelimited(
+		LOG_ERR,
+		"the guest started its request queues, but their rings stay "
 		"empty: most likely guest memory is not shared with the agent; "
 		"give QEMU's memory backend share=on");
 }
@@ -40,7 +42,9 @@ void unshared_no_memory(struct vhost *vhost)
 	if (vhost->told_unshared)
 		return;
 	vhost->told_unshared = true;
-	log_err("the VMM shares no guest memory with the agent: give QEMU's "
+	log_ratelimited(
+		LOG_ERR,
+		"the VMM shares no guest memory with the agent: give QEMU's "
 		"memory backend share=on");
 }
 
