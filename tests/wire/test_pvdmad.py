@@ -13,7 +13,7 @@ import unittest
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from lib.bus import (BUILD, ROOT, TIMEOUT, Host, Sockets, dbus, encode,  # (may re-exec)
+from lib.bus import (BUILD, ROOT, TIMEOUT, GLib, Host, Sockets, dbus, encode,  # (may re-exec)
                      wait_for)
 from lib.vhost_user import Guest
 
@@ -441,12 +441,31 @@ except dbus.DBusException as e:
     print(e.get_dbus_name(), e.get_dbus_message())
 """
 
-    def call(self, host, path, interface, member, args="()"):
-        done = subprocess.run(
+    def begin(self, host, path, interface, member, args="()"):
+        return subprocess.Popen(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3",
              "-c", self.CALL, host.address, path, "org.pvdma1." + interface, member, args],
-            capture_output=True, text=True, timeout=60)
-        return done.stdout + done.stderr
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def call(self, *args):
+        return self.begin(*args).communicate(timeout=60)[0]
+
+    def test_polkit_is_silent(self):
+        """A user's calls that wait for polkit are four, and others are told so."""
+        with Host() as host:
+            host.polkit.silent = True
+            calls = [self.begin(host, "/org/pvdma1", "Manager", "StopVM", "('vm1',)") for _ in range(7)]
+            wait_for(lambda: sum(call.poll() is not None for call in calls) >= 3, "calls beyond the fourth")
+            for call in calls:
+                if call.poll() is not None:
+                    self.assertIn("LimitsExceeded", call.communicate()[0])
+            self.assertEqual(len(host.polkit.put_off), 4)
+            host.polkit.silent = False
+            GLib.idle_add(host.polkit.answer)
+            answers = [call.communicate(timeout=60)[0] for call in calls if call.returncode is None]
+            self.assertEqual(["AccessDenied" in answer for answer in answers], [True] * 4)
+            # and then there is room again
+            self.assertIn("AccessDenied", self.call(host, "/org/pvdma1", "Manager", "StopVM", "('vm1',)"))
 
     def test_polkit(self):
         with Host() as host:

@@ -268,19 +268,30 @@ class Systemd(dbus.service.FallbackObject):
 
 
 class Polkit(dbus.service.Object):
-    """Allows what is in `allowed`, to everybody."""
+    """Allows what is in `allowed`, to everybody; but while it is `silent`, answers are put off."""
 
     def __init__(self, bus):
         super().__init__(bus, "/org/freedesktop/PolicyKit1/Authority")
         self.allowed = {"org.pvdma1.inspect"}
         self.asked = []
+        self.silent = False
+        self.put_off = []
 
     @dbus.service.method("org.freedesktop.PolicyKit1.Authority", in_signature="(sa{sv})sa{ss}us",
-                         out_signature="(bba{ss})")
-    def CheckAuthorization(self, subject, action, _details, _flags, _id):
+                         out_signature="(bba{ss})", async_callbacks=("reply", "error"))
+    def CheckAuthorization(self, subject, action, _details, _flags, _id, reply, error):
+        del error
         self.asked.append((subject[0], str(action)))
-        allowed = str(action) in self.allowed
-        return (allowed, not allowed, dbus.Dictionary({}, signature="ss"))
+        self.put_off.append((str(action), reply))
+        if not self.silent:
+            self.answer()
+
+    def answer(self):
+        """All that were put off."""
+        while self.put_off:
+            action, reply = self.put_off.pop()
+            allowed = action in self.allowed
+            reply((allowed, not allowed, dbus.Dictionary({}, signature="ss")))
 
 
 class Host:
