@@ -113,6 +113,9 @@ struct virtio_pvdma_req_head {
 /* The most that a PREFETCH's flags may say */
 #define VIRTIO_PVDMA_SAMPLE_MAX 8
 
+/* Bytes of all ranges of a request */
+#define VIRTIO_PVDMA_REQ_BYTES (1ull << 30)
+
 /* The item of INIT (exactly one) */
 struct virtio_pvdma_init {
 	__le16 version; /* that the driver will speak */

@@ -126,7 +126,8 @@ static int pvdma_batch_add(struct pvdma_batch *b, enum pvdma_level level,
 			pvdma_encode_begin(s->main, VIRTIO_PVDMA_T_MAP,
 					   b->endpoint);
 		}
-		if ((pvdma_track_registered(b->track, leaf) ||
+		if (pvdma_encode_fits(s->main, n, b->track->shift) &&
+		    (pvdma_track_registered(b->track, leaf) ||
 		     pvdma_encode_leaf(s->leaf, s->max_leaves, leaf, at)) &&
 		    pvdma_encode_word(s->main, s->max_items, &s->levels,
 				      level == PVDMA_BLOCKS, granule, n))

@@ -140,6 +140,11 @@ u64 pvdma_encode_sum(const struct pvdma_msg *msg)
 	return sum;
 }
 
+bool pvdma_encode_fits(const struct pvdma_msg *msg, u32 n, unsigned int shift)
+{
+	return pvdma_encode_sum(msg) + n <= VIRTIO_PVDMA_REQ_BYTES >> shift;
+}
+
 size_t pvdma_encode_bytes(const struct pvdma_msg *msg)
 {
 	size_t head = sizeof(msg->head), n = pvdma_encode_count(msg);

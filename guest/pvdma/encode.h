@@ -69,6 +69,9 @@ u16 pvdma_encode_count(const struct pvdma_msg *msg);
 /* The granules that the items of a MAP or UNMAP name. */
 u64 pvdma_encode_sum(const struct pvdma_msg *msg);
 
+/* May it name @n more, of 1 << @shift bytes (DRV-REQ-3)? */
+bool pvdma_encode_fits(const struct pvdma_msg *msg, u32 n, unsigned int shift);
+
 /* The bytes of head and items. */
 size_t pvdma_encode_bytes(const struct pvdma_msg *msg);
 

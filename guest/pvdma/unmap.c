@@ -67,13 +67,15 @@ int pvdma_defer_flush(struct pvdma_defer *d, struct pvdma *pv, u32 endpoint)
 	return err;
 }
 
-static bool pvdma_defer_add(struct pvdma_defer *d, u64 first, u32 n)
+static bool pvdma_defer_add(struct pvdma_defer *d, u64 first, u32 n,
+			    unsigned int shift)
 {
 	unsigned long flags;
 	bool ok;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
-	ok = pvdma_encode_granules(d->msg, d->max, first, n);
+	ok = pvdma_encode_fits(d->msg, n, shift) &&
+	     pvdma_encode_granules(d->msg, d->max, first, n);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	return ok;
 }
@@ -93,12 +95,12 @@ static void pvdma_unmap_flush(struct pvdma_unmap *u)
 
 static void pvdma_unmap_add_later(struct pvdma_unmap *u, u64 first, u32 n)
 {
-	if (pvdma_defer_add(u->defer, first, n))
+	if (pvdma_defer_add(u->defer, first, n, u->track->shift))
 		return;
 	/* no room: what waits goes now */
 	pvdma_unmap_note_error(u,
 			       pvdma_defer_flush(u->defer, u->pv, u->endpoint));
-	if (!pvdma_defer_add(u->defer, first, n))
+	if (!pvdma_defer_add(u->defer, first, n, u->track->shift))
 		pvdma_unmap_note_error(u, -EIO);
 }
 
@@ -116,7 +118,8 @@ static void pvdma_unmap_add(struct pvdma_unmap *u, u64 first, u32 n)
 			pvdma_unmap_note_error(u, -EIO);
 			return;
 		}
-		if (pvdma_encode_granules(u->slot->main, u->slot->max_items,
+		if (pvdma_encode_fits(u->slot->main, n, u->track->shift) &&
+		    pvdma_encode_granules(u->slot->main, u->slot->max_items,
 					  first, n))
 			return;
 		pvdma_unmap_flush(u);

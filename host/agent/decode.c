@@ -113,6 +113,7 @@ static int decode_ranges(const uint8_t *items, uint8_t granule_shift,
 			 struct request *ret)
 {
 	uint64_t highest = UINT64_MAX >> granule_shift;
+	uint64_t left = VIRTIO_PVDMA_REQ_BYTES >> granule_shift;
 	struct virtio_pvdma_range item;
 
 	for (uint16_t i = 0; i < ret->count; i++) {
@@ -129,6 +130,10 @@ static int decode_ranges(const uint8_t *items, uint8_t granule_shift,
 				&range->last) ||
 		    range->last > highest)
 			return VERDICT_RANGE;
+		/* whatever is asked for, it does not take long */
+		if (le32toh(item.count) > left)
+			return VERDICT_INVAL;
+		left -= le32toh(item.count);
 	}
 	ret->failed = 0;
 	return 0;

@@ -115,6 +115,24 @@ static int check_memory(const struct vm *vm, const struct granules *range)
 	return bytes > max(quota->limit, quota->charged) ? VERDICT_QUOTA : 0;
 }
 
+/* Judges the items of a MAP in their order. */
+static int check_ranges(const struct vm *vm, struct request *req)
+{
+	for (uint16_t i = 0; i < req->count; i++) {
+		const struct granules *range = &req->ranges[i];
+		int r = check_memory(vm, range);
+
+		if (r == 0 &&
+		    !table_covers(vm->table, range->first, range->last))
+			r = VERDICT_NOENT;
+		if (r != 0) {
+			req->failed = i;
+			return r;
+		}
+	}
+	return 0;
+}
+
 static uint64_t count_granules(const struct granules *ranges, size_t n)
 {
 	uint64_t granules = 0;
@@ -122,46 +140,6 @@ static uint64_t count_granules(const struct granules *ranges, size_t n)
 	for (size_t i = 0; i < n; i++)
 		granules += ranges[i].last - ranges[i].first + 1;
 	return granules;
-}
-
-/* The first of @n ranges that cannot be mapped is *@ret. 0 if all can. */
-static int check_ranges(const struct vm *vm, const struct granules *ranges,
-			size_t n, size_t *ret)
-{
-	for (*ret = 0; *ret < n; ++*ret) {
-		const struct granules *range = &ranges[*ret];
-		int r = check_memory(vm, range);
-
-		if (r == 0 &&
-		    !table_covers(vm->table, range->first, range->last))
-			r = VERDICT_NOENT;
-		if (r != 0)
-			return r;
-	}
-	return 0;
-}
-
-/*
- * Judges a MAP, of which vm->sorted has @n ranges: these, for many items may
- * name one range over and over, which is not walked over as often. Where they
- * fail, the first item that does is looked for if the items are not that many.
- */
-static int check_map(const struct vm *vm, struct request *req, size_t n)
-{
-	size_t i;
-	int verdict = check_ranges(vm, vm->sorted, n, &i), r = 0;
-
-	if (verdict == 0)
-		return 0;
-	req->failed = item_of(req, vm->sorted[i].first);
-	if (count_granules(req->ranges, req->count) <=
-	    2 * count_granules(vm->sorted, n))
-		r = check_ranges(vm, req->ranges, req->count, &i);
-	if (r != 0) {
-		req->failed = (uint16_t)i;
-		verdict = r;
-	}
-	return verdict;
 }
 
 /* What cannot fail: the books, the words, the answer. */
@@ -196,12 +174,11 @@ static int request_map(struct vm *vm, struct request *req)
 
 	vm->root->stats.map_requests++;
 	r = endpoints_check(vm, req->endpoint);
+	if (r == 0)
+		r = check_ranges(vm, req);
 	if (r != 0)
 		return r;
 	n = sort_ranges(vm, req);
-	r = check_map(vm, req, n);
-	if (r != 0)
-		return r;
 
 	/* What is not mapped already: the last allocation. */
 	plan_init(&plan);

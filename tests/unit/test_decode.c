@@ -216,6 +216,28 @@ static void test_reserved(void **state)
 	assert_int_equal(req.failed, 2);
 }
 
+/*
+ * DEV-REQ-6: The device MUST answer INVAL where the ranges of a request have more
+ * than 2^30 bytes in all.
+ */
+static void test_too_much(void **state)
+{
+	const uint32_t most = (1u << 30) >> limits.granule_shift;
+	size_t len;
+
+	(void)state;
+	len = start_map(1);
+	wire.ranges[0].count = htole32(most);
+	assert_int_equal(decode(len), 0);
+	wire.ranges[0].count = htole32(most + 1);
+	assert_int_equal(decode(len), VERDICT_INVAL);
+	len = start_map(3);
+	for (int i = 0; i < 3; i++)
+		wire.ranges[i].count = htole32(most / 2);
+	assert_int_equal(decode(len), VERDICT_INVAL);
+	assert_int_equal(req.failed, 2);
+}
+
 /* DEV-REQ-3: The device MUST answer an unknown type with UNSUPP. */
 static void test_type(void **state)
 {
@@ -250,7 +272,7 @@ static void test_ranges(void **state)
 	assert_int_equal(decode(len), VERDICT_RANGE);
 	wire.ranges[1].first = 0;
 	wire.ranges[1].count = htole32(UINT32_MAX);
-	assert_int_equal(decode(len), 0);
+	assert_int_equal(decode(len), VERDICT_INVAL);
 	wire.ranges[1].count = 0;
 	assert_int_equal(decode(len), VERDICT_INVAL);
 	assert_int_equal(req.failed, 1);
@@ -289,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_count),
 		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_type),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_max),

@@ -13,6 +13,9 @@ from lib import vhost_user as vu
 from lib.vhost_case import Case, GRANULE
 from lib.vhost_user import MIB, COUNT, MAPPED, REFERENCED
 
+# Granules that a request may name
+MOST = (1 << 30) // GRANULE
+
 
 class Shape(Case):
     """What every request has in common."""
@@ -369,8 +372,12 @@ class Map(Case):
         self.assertStatus(g.map((100, 1)), vu.NOENT)            # no leaf
         self.assertStatus(g.leaf(0), vu.OK)
         for first, count in ((1024, 1), (1023, 2), (1 << 40, 1), ((1 << 64) - 1, 1),
-                             ((1 << 64) - 1, 2), (1 << 48, 1), (0, 0xFFFFFFFF)):
+                             ((1 << 64) - 1, 2), (1 << 48, 1), (0, MOST)):
             self.assertStatus(g.map((first, count)), vu.RANGE)
+        # DEV-REQ-6: more than a GiB in all
+        for send in (g.map, g.unmap, g.release, g.prefetch):
+            self.assertStatus(send((0, 0xFFFFFFFF)), vu.INVAL)
+            self.assertStatus(send((0, MOST // 2), (0, MOST // 4), (7, MOST // 4), (9, 1)), vu.INVAL, 3)
         self.assertStatus(g.map((1023, 1)), vu.OK)
 
     def test_whole_or_not_at_all(self):
@@ -561,7 +568,7 @@ class Map(Case):
         g = self.guest
         self.assertStatus(g.prefetch((100, 1), endpoint=9), vu.STATE)
         self.assertStatus(g.prefetch((100, 1), endpoint=77), vu.NOENT)
-        self.assertStatus(g.prefetch((1 << 40, 1), (100, 1), (0, 0xFFFFFFFF), (1 << 41, 500)), vu.OK)
+        self.assertStatus(g.prefetch((1 << 40, 1), (100, 1), (0, MOST // 2), (1 << 41, 500)), vu.OK)
         stats = self.settled("hints_dropped", 2)
         self.assertLessEqual(stats["mapped_bytes"], GRANULE)
         self.assertStatus(g.map((100, 1)), vu.OK)

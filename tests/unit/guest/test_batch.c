@@ -119,6 +119,8 @@ static void device_map(const struct pvdma_msg *msg)
 	u32 count;
 
 	assert_in_range(n, 1, pv.slot.max_items);
+	/* DRV-REQ-3: ... MUST NOT have more than 2^30 bytes in all ... */
+	assert_true(pvdma_encode_sum(msg) << pv.track.shift <= 1u << 30);
 	assert_int_equal(le32_to_cpu(msg->head.endpoint), ENDPOINT);
 	for (i = 0; i < n; i++) {
 		first = le64_to_cpu(msg->item[i].range.first);
@@ -477,6 +479,21 @@ static void test_leaf_between(void **state)
 	assert_int_equal(pv.runs, 2);
 }
 
+/* More than one request may name: several (DRV-REQ-3, see device_map()). */
+static void test_too_much(void **state)
+{
+	const u64 size = 2000ull << 21; /* of granules of 2 MiB */
+
+	(void)state;
+	pvdma_track_done(&pv.track);
+	assert_int_equal(pvdma_track_init(&pv.track, 21, 2 * size), 0);
+	assert_int_equal(map_one(0, size), 0);
+	assert_int_equal(pv.granules, 2000);
+	assert_in_range(pv.runs, 4, 6);
+	assert_true(pv.mapped[0] && pv.mapped[1999] && !pv.mapped[2000]);
+	pvdma_track_drop(&pv.track, 0, 1999);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -487,6 +504,7 @@ int main(void)
 		TEST(test_not_memory),	  TEST(test_no_slot),
 		TEST(test_no_memory),	  TEST(test_leaf_between),
 		TEST(test_blocks),	  TEST(test_levels),
+		TEST(test_too_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
