@@ -280,6 +280,11 @@ int agent_link_ask_fds(struct agent_link *link, const char *command,
 	return r;
 }
 
+unsigned int agent_link_waiting(const struct agent_link *link)
+{
+	return link->num_questions;
+}
+
 int agent_link_ask(struct agent_link *link, const char *command,
 		   agent_link_fn fn, void *userdata)
 {

@@ -45,4 +45,7 @@ int agent_link_ask_fds(struct agent_link *link, const char *command,
 		       const int *fds, size_t num_fds, agent_link_fn fn,
 		       void *userdata);
 
+/* Questions that are not answered yet. */
+unsigned int agent_link_waiting(const struct agent_link *link);
+
 #endif

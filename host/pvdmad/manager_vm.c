@@ -222,6 +222,12 @@ static void on_answer(void *userdata, const char *error, json_object *answer,
 	sd_bus_message_unref(call);
 }
 
+/*
+ * Whoever may look may ask as often as they like; but only while so few wait
+ * that the service's own questions do not wait long.
+ */
+#define QUERIES_MAX 8
+
 static int query(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct machine *machine = machine_of(m, userdata, error);
@@ -242,6 +248,11 @@ static int query(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return sd_bus_error_setf(error, ERROR_AGENT,
 					 "%s has no agent that runs",
 					 machine->spec.name);
+	if (agent_link_waiting(machine->link) >= QUERIES_MAX)
+		return sd_bus_error_setf(
+			error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+			"%d questions wait for an answer of the agent of %s; try again later",
+			QUERIES_MAX, machine->spec.name);
 	r = agent_link_ask(machine->link, command, on_answer, m);
 	if (r < 0)
 		return sd_bus_error_set_errnof(error, r,

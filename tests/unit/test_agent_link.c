@@ -189,6 +189,7 @@ static void test_limits(void **state)
 	for (int i = 0; i < QUESTIONS; i++)
 		assert_int_equal(ask("ping"), 0);
 	assert_int_equal(ask("ping"), -EAGAIN);
+	assert_int_equal(agent_link_waiting(agent_link), QUESTIONS);
 	assert_int_equal(answers, 0);
 }
 
