@@ -104,6 +104,7 @@ static void pvdma_unmap_add_later(struct pvdma_unmap *u, u64 first, u32 n)
 		pvdma_unmap_note_error(u, -EIO);
 }
 
+/* @n is no more than a request may name. */
 static void pvdma_unmap_add(struct pvdma_unmap *u, u64 first, u32 n)
 {
 	u->named = true;
@@ -123,6 +124,18 @@ static void pvdma_unmap_add(struct pvdma_unmap *u, u64 first, u32 n)
 					  first, n))
 			return;
 		pvdma_unmap_flush(u);
+	}
+}
+
+/* However many these are, in pieces that a request may name (DRV-REQ-3). */
+static void pvdma_unmap_add_all(struct pvdma_unmap *u, u64 first, u64 last)
+{
+	const u64 most = VIRTIO_PVDMA_REQ_BYTES >> u->track->shift;
+	u64 n;
+
+	for (; first <= last; first += n) {
+		n = min(last - first + 1, most);
+		pvdma_unmap_add(u, first, n);
 	}
 }
 
@@ -160,16 +173,14 @@ void pvdma_unmap_drop(struct pvdma_unmap *u, u64 addr, u64 size)
 		g += pvdma_track_granules(run.level, run.n);
 	}
 	if (u->every)
-		pvdma_unmap_add(u, first, last - first + 1);
+		pvdma_unmap_add_all(u, first, last);
 	WARN_ONCE(!sane, "pvdma: a driver unmaps what it has not mapped\n");
 }
 
 void pvdma_unmap_name(struct pvdma_unmap *u, u64 addr, u64 size)
 {
-	u64 first = pvdma_track_granule(u->track, addr);
-
-	pvdma_unmap_add(u, first,
-			pvdma_track_last(u->track, addr, size) - first + 1);
+	pvdma_unmap_add_all(u, pvdma_track_granule(u->track, addr),
+			    pvdma_track_last(u->track, addr, size));
 }
 
 int pvdma_unmap_end(struct pvdma_unmap *u)

@@ -195,7 +195,7 @@ void doctor_groups(struct doctor *d, const char *name)
 static bool put_device(struct doctor *d, FILE *f, const struct pci_device *dev)
 {
 	_cleanup_(problems_done) struct problems problems = { 0 };
-	int r = check_device(&d->sysfs, dev, NULL, 0, &problems);
+	int r = check_device(&d->sysfs, dev, NULL, 0, CHECK_LOOK, &problems);
 
 	(void)fprintf(f, "\n%s %s: ", dev->name, dev->text);
 	if (r < 0)
@@ -226,7 +226,7 @@ static bool put_problems(struct doctor *d, FILE *f,
 					     strerror(-r));
 		return true;
 	}
-	r = check_device(&d->sysfs, &dev, list, n, &problems);
+	r = check_device(&d->sysfs, &dev, list, n, CHECK_TAKE, &problems);
 	for (size_t p = 0; p < problems.count; p++)
 		(void)fprintf(f, "%s; %s\n", problems.list[p].what,
 			      problems.list[p].fix);

@@ -253,7 +253,7 @@ int hook_run(int argc, char **argv)
 
 	optind = 0; /* anew, with words in any order */
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1)
-		if (option == 'h')
+		if (option == 'h' && argc == 2)
 			return help();
 		else if (option != 't' ||
 			 parse_uint(optarg, 1, 3600, &seconds) < 0)

@@ -315,7 +315,10 @@ int agent_link_new(sd_event *event, const char *path, agent_link_lost_fn lost,
 		r = sd_event_source_set_enabled(link->timeout, SD_EVENT_OFF);
 	if (r < 0) {
 		agent_link_free(link);
-		return log_err_errno(r, "cannot connect to %s", path);
+		/* as often as somebody wants something of it */
+		log_ratelimited(LOG_ERR, "cannot connect to %s: %s", path,
+				strerror(-r));
+		return r;
 	}
 	*ret = link;
 	return 0;

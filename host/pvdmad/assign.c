@@ -87,7 +87,7 @@ static int find_problems(const struct service *service, const struct spec *spec,
 		return log_err_errno(r, "%s: no such PCI device",
 				     spec->devices[i].address);
 	r = check_device(&service->sysfs, dev, with, spec->num_devices,
-			 problems);
+			 CHECK_TAKE, problems);
 	return r < 0 ? log_err_errno(r, "%s: cannot be looked at", dev->name) :
 		       0;
 }
@@ -147,7 +147,7 @@ int assign_problems(const struct service *service, const char *address,
 	}
 	if (!user)
 		return check_device(&service->sysfs, &dev, &parsed, 1,
-				    problems);
+				    CHECK_LOOK, problems);
 	r = problems_add(problems, &problem);
 	if (r < 0)
 		return r;

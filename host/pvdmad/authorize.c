@@ -59,6 +59,11 @@ static bool is_trusted(uid_t uid)
 	return uid != (uid_t)-1 && (uid == 0 || uid == geteuid());
 }
 
+bool authorize_is_trusted(sd_bus_message *m)
+{
+	return is_trusted(sender_of(m));
+}
+
 /* Is there room for one question more of this user? */
 static bool may_ask(uid_t uid)
 {

@@ -6,6 +6,7 @@
 #define PVDMA_PVDMAD_AUTHORIZE_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <systemd/sd-bus.h>
 
 /* packaging/polkit/org.pvdma1.policy has them. */
@@ -37,5 +38,8 @@ struct authorize_method {
  */
 int authorize_method(sd_bus_message *m, const struct authorize_method *methods,
 		     size_t num, void *userdata, sd_bus_error *ret_error);
+
+/* True if the caller is root, or the service's own user. */
+bool authorize_is_trusted(sd_bus_message *m);
 
 #endif

@@ -151,15 +151,26 @@ static uint64_t untaken(const struct balance *balance)
 	return left;
 }
 
-/* As much of a rise as there is room for. False: none of it. */
+/*
+ * As much of a rise as there is room for: of what is left, and of what the VM
+ * holds above its quota itself. False: none, or too little to be worth it.
+ */
 static bool rise(struct party *party, uint64_t *left)
 {
-	uint64_t now = party->machine->spec.quota;
-	uint64_t more = min(party->quota - now, *left);
+	const struct machine *machine = party->machine;
+	uint64_t now = machine->spec.quota, more = party->quota - now;
+	uint64_t own = machine_taken(machine) - now, others;
 
+	others = more > own ? more - own : 0;
+	if (others > *left) {
+		others = *left;
+		more = own + others;
+		if (more < budget_step(now))
+			return false;
+	}
 	party->quota = now + more;
-	*left -= more;
-	return more > 0;
+	*left -= others;
+	return true;
 }
 
 /* Sets all that fall, or all that rise. */
@@ -313,7 +324,7 @@ static void begin_round(struct balance *balance)
 	size_t num = 0;
 
 	for (struct machine *m = balance->service->machines; m; m = m->next)
-		num += machine_link(m) != NULL;
+		num += m->state == MACHINE_RUNNING;
 	if (num == 0)
 		return;
 	balance->parties = calloc(num, sizeof(*balance->parties));

@@ -132,7 +132,7 @@ static double weight_of(const struct budget_vm *vm)
 
 /* --- who may have how much --- */
 
-static uint64_t step_of(uint64_t quota)
+uint64_t budget_step(uint64_t quota)
 {
 	return max(quota / BUDGET_STEP, BUDGET_STEP_BYTES);
 }
@@ -215,7 +215,8 @@ static int divide_floors(struct round *round)
 static void bound(struct share *s, bool all_at_once)
 {
 	const struct budget_vm *vm = s->vm;
-	uint64_t lose = max(vm->quota / BUDGET_LOSE, 2 * step_of(vm->quota));
+	uint64_t lose =
+		max(vm->quota / BUDGET_LOSE, 2 * budget_step(vm->quota));
 	uint64_t get = max(vm->quota, 16 * BUDGET_STEP_BYTES);
 
 	s->low = s->floor;
@@ -366,8 +367,8 @@ static bool is_too_little(const struct share *s, uint64_t quota)
 	uint64_t was = s->vm->quota;
 
 	if (quota < was)
-		return was - quota < step_of(was);
-	return quota - was < step_of(was) ||
+		return was - quota < budget_step(was);
+	return quota - was < budget_step(was) ||
 	       hull_cost(&s->hull, was) - hull_cost(&s->hull, quota) <
 		       BUDGET_GAIN_US;
 }
@@ -412,7 +413,7 @@ static int hand_out(struct round *round)
 	for (size_t i = 0; i < round->n; i++) {
 		struct share *s = &round->shares[i];
 
-		if (whole(s) - s->low < step_of(s->vm->quota))
+		if (whole(s) - s->low < budget_step(s->vm->quota))
 			s->quota = s->low;
 		else
 			s->quota = whole(s);

@@ -68,6 +68,9 @@ struct budget_result {
 	unsigned int moves; /* VMs whose quota changes */
 };
 
+/* The least by which a quota of so many bytes changes. */
+uint64_t budget_step(uint64_t quota);
+
 /*
  * New quotas for all @n VMs in @ret_quotas, of which there are as many. A
  * @budget of 0 is no limit: everybody gets max. O(n log n). 0 or -ENOMEM.

@@ -5,7 +5,8 @@
  * Owns: the order in which an operator should hear of it: what is wrong with
  * the device, with its neighbours, with its use, and last what a modprobe mends.
  *
- * Invariant: it changes nothing.
+ * Invariant: it changes nothing (CHECK_LOOK); a disk that is nobody's is ours for
+ * a moment (CHECK_TAKE).
  *
  * Locks: none. In a request's way: not; before a device is bound.
  */
@@ -43,7 +44,7 @@ static int check_module(const struct sysfs *sysfs, struct problems *problems)
 
 int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 		 const struct pci_address *with, size_t with_count,
-		 struct problems *problems)
+		 enum check_how how, struct problems *problems)
 {
 	bool bound = pci_is_vfio_driver(dev->driver);
 	int r;
@@ -54,6 +55,9 @@ int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 	r = group_check(sysfs, dev, with, with_count, problems);
 	if (r == 0 && !bound)
 		r = usage_check(sysfs, dev, problems);
+	/* A disk is claimed as well where it is in use by what was found. */
+	if (r == 0 && !bound && how == CHECK_TAKE && problems->count == 0)
+		r = usage_check_claims(sysfs, dev, problems);
 	if (r == 0 && !bound)
 		r = check_module(sysfs, problems);
 	return r;

@@ -11,6 +11,12 @@
 #include "pvdmad/problem.h"
 #include "pvdmad/sysfs.h"
 
+/* What check_device() looks at. */
+enum check_how {
+	CHECK_LOOK, /* changes nothing, and nobody notices */
+	CHECK_TAKE, /* for who is about to take the device: usage_check_claims() too */
+};
+
 /*
  * Appends to @problems what stands in the way of assigning @dev together with
  * the @with_count devices at @with (of which @dev may be one): it is a bridge,
@@ -20,6 +26,6 @@
  */
 int check_device(const struct sysfs *sysfs, const struct pci_device *dev,
 		 const struct pci_address *with, size_t with_count,
-		 struct problems *problems);
+		 enum check_how how, struct problems *problems);
 
 #endif

@@ -461,6 +461,7 @@ static void on_gone(void *userdata, const struct units_state *state)
 		      strcmp(state->active, "activating") == 0))
 		return;
 	machine->pid = 0;
+	machine->mapped = 0; /* it went with the agent */
 	set_state(machine, MACHINE_FAILED);
 	on_failed(machine, state);
 }
@@ -482,6 +483,7 @@ static void on_pid(void *userdata, const struct units_state *state)
  */
 static void tell_again(struct machine *machine)
 {
+	machine->pid = 0; /* that of the one that was killed */
 	(void)units_get_state(machine->service->units, machine->unit, on_pid,
 			      machine);
 	agent_link_free(steal_ptr(machine->link));

@@ -105,7 +105,9 @@ static void tell_budget(const struct service *service, const struct spec *spec)
 
 int service_admit(const struct service *service, struct spec *spec)
 {
-	uint64_t left, taken = 0;
+	/* without rounds nobody hears what a VM gave up later */
+	bool rounds = service->config->round_usec > 0;
+	uint64_t left = service->budget;
 
 	if (!fits(service, NULL, spec->min)) {
 		tell_budget(service, spec);
@@ -114,14 +116,18 @@ int service_admit(const struct service *service, struct spec *spec)
 	if (service->budget == 0)
 		return 0;
 	for (const struct machine *m = service->machines; m; m = m->next)
-		taken += machine_taken(m);
-	left = service->budget - min(taken, service->budget);
+		left -= min(left, rounds ? machine_taken(m) : m->spec.quota);
 	if (spec->quota > left) {
 		/* The next round divides anew. */
 		spec->quota = max(spec->min, left);
 		log_info("%s: starts with %" PRIu64
 			 " bytes, for no more of the budget is free",
 			 spec->name, spec->quota);
+	}
+	if (spec->quota == 0) {
+		/* sure of nothing, and there is nothing */
+		tell_budget(service, spec);
+		return -ENOSPC;
 	}
 	return 0;
 }

@@ -20,4 +20,12 @@
 int usage_check(const struct sysfs *sysfs, const struct pci_device *dev,
 		struct problems *problems);
 
+/*
+ * The same for each disk that somebody has opened exclusively, as file systems
+ * do that say so in no other way (ZFS). To find out, it is opened exclusively for
+ * a moment, which others would notice: only for who is about to take @dev.
+ */
+int usage_check_claims(const struct sysfs *sysfs, const struct pci_device *dev,
+		       struct problems *problems);
+
 #endif

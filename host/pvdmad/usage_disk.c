@@ -248,15 +248,22 @@ int usage_check_disks(const struct sysfs *sysfs, const struct pci_device *dev,
 		      struct problems *problems)
 {
 	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
-	size_t before = problems->count;
 	int r;
 
 	r = sysfs_list(sysfs, &names, BLOCK);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = check_by(sysfs, dev, find_named_use, &names, problems);
-	/* A disk is claimed as well where a partition of it is in use. */
-	if (r == 0 && problems->count == before)
-		r = check_by(sysfs, dev, is_claimed, &names, problems);
-	return r;
+	return check_by(sysfs, dev, find_named_use, &names, problems);
+}
+
+int usage_check_claims(const struct sysfs *sysfs, const struct pci_device *dev,
+		       struct problems *problems)
+{
+	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
+	int r;
+
+	r = sysfs_list(sysfs, &names, BLOCK);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return check_by(sysfs, dev, is_claimed, &names, problems);
 }

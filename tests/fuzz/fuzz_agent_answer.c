@@ -54,9 +54,9 @@ static struct {
 /* What agent_link_new() is to connect to; -Wl,--wrap calls us. */
 static int other_end;
 
-int __wrap_socket_connect(const char *path);
+int __wrap_socket_connect_now(const char *path);
 
-int __wrap_socket_connect(const char *path)
+int __wrap_socket_connect_now(const char *path)
 {
 	(void)path;
 	return other_end;

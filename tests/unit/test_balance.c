@@ -201,16 +201,16 @@ static void test_falls_before_it_rises(void **state)
 static void test_falls_and_holds(void **state)
 {
 	(void)state;
-	holds = 4 * MIB - 4096;
+	holds = 4 * MIB - MIB / 2;
 	assert_asked(0);
 	assert_asked(1);
 	answer(0, hungry(0));
 	answer(1, IDLE);
 	assert_int_equal(num_changes, 2);
 	assert_ptr_equal(changes[0].machine, &vms[1]);
-	assert_true(changes[0].quota < 4 * MIB - 4096);
+	assert_true(changes[0].quota < 4 * MIB - MIB / 2);
 	assert_ptr_equal(changes[1].machine, &vms[0]);
-	assert_int_equal(changes[1].quota, 4 * MIB + 4096);
+	assert_int_equal(changes[1].quota, 4 * MIB + MIB / 2);
 	/* nor for one that comes */
 	vms[0].mapped = 0;
 	service.budget = 9 * MIB;
@@ -228,8 +228,54 @@ static void test_falls_and_holds(void **state)
 	assert_asked(1);
 	answer(0, hungry(0));
 	answer(1, IDLE);
-	assert_true(vms[0].spec.quota > 4 * MIB + 4096);
+	assert_true(vms[0].spec.quota > 4 * MIB + MIB / 2);
 	assert_true(vms[0].spec.quota + vms[1].spec.quota <= 9 * MIB);
+}
+
+/* A little that is given up now and then does not move others' quotas. */
+static void test_little_is_given_up(void **state)
+{
+	(void)state;
+	holds = 4 * MIB - 4096;
+	for (int i = 0; i < 2; i++) {
+		assert_asked(0);
+		assert_asked(1);
+		answer(0, hungry(0));
+		answer(1, IDLE);
+		for (size_t n = 0; n < num_changes; n++)
+			assert_ptr_equal(changes[n].machine, &vms[1]);
+		holds -= 4096;
+	}
+	assert_int_equal(vms[0].spec.quota, 4 * MIB);
+}
+
+/* What it holds above its quota is a VM's own: to get it back takes no room. */
+static void test_gets_back(void **state)
+{
+	(void)state;
+	vms[0].spec.quota = MIB;
+	vms[0].mapped = 3 * MIB;
+	vms[1].spec.quota = 5 * MIB;
+	vms[1].spec.min = 5 * MIB;
+	holds = 3 * MIB;
+	assert_asked(0);
+	assert_asked(1);
+	answer(0, "{\"held_bytes\": 1048576, \"mapped_bytes\": 3145728, "
+		  "\"points\": [{\"quota\": 1048576, \"cost_us_per_s\": "
+		  "1000000}, {\"quota\": 3145728, \"cost_us_per_s\": 0}]}\n");
+	answer(1, IDLE);
+	assert_true(num_changes > 0);
+	assert_ptr_equal(changes[num_changes - 1].machine, &vms[0]);
+	assert_true(vms[0].spec.quota > MIB && vms[0].spec.quota <= 3 * MIB);
+}
+
+/* Sure of nothing, and there is nothing: it would have nothing for ever. */
+static void test_nothing_is_left(void **state)
+{
+	struct spec spec = { .quota = MIB };
+
+	(void)state;
+	assert_int_equal(service_admit(&service, &spec), -ENOSPC);
 }
 
 static bool was_asked(size_t i)
@@ -411,6 +457,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_falls_before_it_rises),
 		TEST(test_falls_and_holds),
+		TEST(test_little_is_given_up),
+		TEST(test_gets_back),
+		TEST(test_nothing_is_left),
 		TEST(test_stopping),
 		TEST(test_nonsense),
 		TEST(test_points),

@@ -183,13 +183,13 @@ static void serve_chain(struct queue *q)
 }
 
 /*
- * Serves at most @budget chains, for SLICE_NS. Returns how many; *@ret_verdict
- * says why it ended: VIRTQ_OK (budget, time), VIRTQ_EMPTY, or a malformed ring.
+ * Serves at most @budget chains, and begins none after @until but the first.
+ * Returns how many; *@ret_verdict says why it ended: VIRTQ_OK (budget, time),
+ * VIRTQ_EMPTY, or a malformed ring.
  */
 static unsigned int serve_chains(struct queue *q, unsigned int budget,
-				 int *ret_verdict)
+				 uint64_t until, int *ret_verdict)
 {
-	uint64_t until = clock_ns() + SLICE_NS;
 	unsigned int done = 0;
 
 	*ret_verdict = VIRTQ_OK;
@@ -221,6 +221,7 @@ static bool queue_polls(struct queue *q, unsigned int done)
 static unsigned int queue_drain(struct queue *q)
 {
 	unsigned int budget = q->ring.size, done = 0;
+	uint64_t until = clock_ns() + SLICE_NS;
 	bool again = false;
 	int verdict;
 
@@ -228,7 +229,7 @@ static unsigned int queue_drain(struct queue *q)
 		return 0;
 	do {
 		virtq_suppress_kicks(&q->ring, true);
-		done += serve_chains(q, budget - done, &verdict);
+		done += serve_chains(q, budget - done, until, &verdict);
 		if (verdict != VIRTQ_EMPTY)
 			break;
 		again = queue_polls(q, done);
@@ -468,7 +469,7 @@ void queue_go_on(struct queue *q)
 		return;
 	if (serving == ((q->index + 1u) | (uint32_t)q->ring.last_avail << 16)) {
 		vm_request_again(q->vhost->vm);
-		(void)serve_chains(q, 1, &verdict);
+		(void)serve_chains(q, 1, 0, &verdict);
 	}
 	/* Whoever was to be called may have been, or not. */
 	if (q->call_fd >= 0 && virtq_wants_call(&q->ring))

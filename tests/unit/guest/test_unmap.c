@@ -91,6 +91,8 @@ int pvdma_request_run(struct pvdma_slot *slot)
 	assert_true(map || msg->head.type == VIRTIO_PVDMA_T_UNMAP);
 	assert_int_equal(le32_to_cpu(msg->head.endpoint), ENDPOINT);
 	assert_in_range(n, 1, pv.slot.max_items);
+	/* DRV-REQ-3 */
+	assert_true(pvdma_encode_sum(msg) << pv.track.shift <= 1u << 30);
 	pv.maps += map;
 	pv.unmaps += !map;
 	pv.fail = 0;
@@ -166,6 +168,38 @@ static int unmap_as(u64 first, u64 n, bool every, struct pvdma_defer *d)
 static int unmap(u64 first, u64 n)
 {
 	return unmap_as(first, n, false, NULL);
+}
+
+/* Of granules of 2 MiB 512 are all that a request may name (DRV-REQ-3). */
+static void test_more_than_a_request(void **state)
+{
+	const u64 n = 1300;
+	struct pvdma_unmap u;
+
+	(void)state;
+	pvdma_track_done(&pv.track);
+	assert_int_equal(pvdma_track_init(&pv.track, 21, n << 21), 0);
+	for (int way = 0; way < 2; way++) {
+		pv.named = 0;
+		pvdma_unmap_begin(&u, &pv, &pv.track, ENDPOINT);
+		if (way == 1)
+			u.defer = &defer;
+		/* what was tried, whether it was held or not */
+		pvdma_unmap_name(&u, 5ull << 21, n << 21);
+		assert_int_equal(pvdma_unmap_end(&u), 0);
+		if (way == 1)
+			assert_int_equal(
+				pvdma_defer_flush(&defer, &pv, ENDPOINT), 0);
+		assert_int_equal(pv.named, n);
+	}
+	/* and each use of one that is mapped once */
+	map_as(0, n << 21, true);
+	pv.named = 0;
+	pvdma_unmap_begin(&u, &pv, &pv.track, ENDPOINT);
+	u.every = true;
+	pvdma_unmap_drop(&u, 0, n << 21);
+	assert_int_equal(pvdma_unmap_end(&u), 0);
+	assert_int_equal(pv.named, n);
 }
 
 static void assert_mapped(u64 first, u64 n, bool mapped)
@@ -404,7 +438,7 @@ int main(void)
 		TEST(test_many),	  TEST(test_single_use),
 		TEST(test_name),	  TEST(test_deferred),
 		TEST(test_deferred_full), TEST(test_no_host),
-		TEST(test_not_mapped),
+		TEST(test_not_mapped),	  TEST(test_more_than_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
