@@ -117,18 +117,17 @@ int service_admit(const struct service *service, struct spec *spec)
 		return 0;
 	for (const struct machine *m = service->machines; m; m = m->next)
 		left -= min(left, rounds ? machine_taken(m) : m->spec.quota);
-	if (spec->quota > left) {
-		/* The next round divides anew. */
-		spec->quota = max(spec->min, left);
-		log_info("%s: starts with %" PRIu64
-			 " bytes, for no more of the budget is free",
-			 spec->name, spec->quota);
-	}
+	if (spec->quota <= left)
+		return 0;
+	/* The next round divides anew; but there is no way up from nothing. */
+	spec->quota = max(spec->min, left);
 	if (spec->quota == 0) {
-		/* sure of nothing, and there is nothing */
 		tell_budget(service, spec);
 		return -ENOSPC;
 	}
+	log_info("%s: starts with %" PRIu64
+		 " bytes, for no more of the budget is free",
+		 spec->name, spec->quota);
 	return 0;
 }
 
