@@ -15,8 +15,8 @@ MEM=768M QUOTA=$((24 << 20))
 LOG=$E2E_RUN/dmesg.system
 
 # Nothing helps but what is in the guest: fallback is what it is by default, deny. That stops
-# firmware, too (a device's own ROM, say): DMA faults count from the kernel's first words on. The boot is that of a whole system: its limit is for a machine that does
-# much else.
+# firmware, too (a device's own ROM, say): DMA faults count from the kernel's first words on.
+# The boot is that of a whole system: its limit is for a machine that does much else.
 booted() {
 	local dir
 
