@@ -333,31 +333,33 @@ class Queues(unittest.TestCase):
 class Polling(unittest.TestCase):
     """Requests in quick succession need no kicks; what quick is, --poll says."""
 
-    SLOW = 5  # seconds
-
-    def served_without_kick(self, poll):
+    def served_without_kick(self, poll, tries):
         agent = self.enterContext(Agent(args=("--queues", "1", "--poll", str(poll))))
         guest = self.enterContext(Guest(agent, queues=1))
         guest.start()
         queue = guest.queues[0]
         data = guest.head(vu.T_DETACH, 0, 1)
-        # The window starts small, and doubles with each kick that comes in time.
-        for _ in range(30):
-            guest.send(data)
-        wanted = not queue.used_flags() & vu.USED_NO_NOTIFY
-        guest.submit(data)
-        queue.publish()
-        try:
-            queue.pop_used(self.SLOW if poll else 0.2)
-        except TimeoutError:
-            return False, wanted
-        return True, wanted
+        for _ in range(tries):
+            # The window starts small, and doubles with each kick that comes in time.
+            for _ in range(30):
+                guest.send(data)
+            wanted = not queue.used_flags() & vu.USED_NO_NOTIFY
+            guest.submit(data)
+            queue.publish()
+            try:
+                queue.pop_used(0.2)
+                return True, wanted
+            except TimeoutError:
+                queue.kick()
+                queue.pop_used()
+        return False, wanted
 
     def test_on(self):
-        self.assertEqual(self.served_without_kick(1000000), (True, False))
+        # on a machine that does much else, the kicks may all be late, at first
+        self.assertEqual(self.served_without_kick(1000000, 50), (True, False))
 
     def test_off(self):
-        self.assertEqual(self.served_without_kick(0), (False, True))
+        self.assertEqual(self.served_without_kick(0, 2), (False, True))
 
 
 class MalformedRings(unittest.TestCase):

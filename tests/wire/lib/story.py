@@ -78,9 +78,12 @@ class Supervised(store.KeptAgent):
         if self.failure and check:
             raise self.failure
         self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(PATIENCE) == -signal.SIGKILL:
-            # Over its end. Who stops a unit does not start it again, and closes all.
-            self.kills += 1
+        status = self.process.wait(PATIENCE)
+        self.store.sync()
+        # Over its end, or the signal came before the process that went on could handle any. Who
+        # stops a unit does not start it again, and closes all.
+        if status == -signal.SIGKILL or (status == -signal.SIGTERM and self.store.ready < self.starts):
+            self.kills += status == -signal.SIGKILL
             self.store.sync()
             self.store.clear()
             self.process = None
