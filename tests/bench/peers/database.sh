@@ -31,9 +31,20 @@ enter()
 	mount -t tmpfs -o mode=1777 tmpfs "$tools/tmp"
 }
 
+# pg_ctl waits until the server has said that it ends, not until it has gone.
 leave()
 {
-	umount "$tools/tmp" "$tools/proc" "$tools/dev" "$tools/pg"
+	for name in tmp proc dev pg; do
+		tries=100
+		until umount "$tools/$name" 2> /dev/null; do
+			tries=$((tries - 1))
+			if [ $tries = 0 ]; then
+				umount "$tools/$name"
+				return
+			fi
+			sleep 0.1
+		done
+	done
 }
 
 # A small machine's, and nothing that works on its own when it likes.
