@@ -116,7 +116,7 @@ STRESS_GROUP = $(if $(STRESS_TESTS),--group stress:timeout=300 \
 HITPATH_MOST := 45
 HITPATH_GROUP = --group hitpath:timeout=300 'tests/bench/hitpath $(HITPATH_MOST)'
 # A granule that a MAP misses may take the agent so many, and where the quota is full.
-AGENT_MOST := 3800 23000
+AGENT_MOST := 3800 19500
 AGENT_GROUP = --group agent:timeout=300:verdicts 'tests/bench/agent --most $(AGENT_MOST)'
 MODEL_GROUP = $(if $(MODEL),--group model:timeout=900 $(MODEL))
 WIRE_GROUP = $(if $(WIRE_TESTS),--group wire:timeout=300 $(WIRE_TESTS))
