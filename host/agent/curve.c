@@ -200,15 +200,19 @@ bool curve_samples(const struct curve *curve, uint64_t granule)
 	return (hash_of(curve, granule >> CURVE_BLOCK_SHIFT) & mask) == 0;
 }
 
+static size_t bucket_of(const struct curve *curve, uint64_t granule)
+{
+	return hash_of(curve, granule) >> 48 & (ENTRIES - 1);
+}
+
 static uint16_t *head_of(struct curve *curve, uint64_t granule)
 {
-	return &curve->heads[hash_of(curve, granule) >> 48 & (ENTRIES - 1)];
+	return &curve->heads[bucket_of(curve, granule)];
 }
 
 uint32_t curve_find(const struct curve *curve, uint64_t granule)
 {
-	uint16_t i =
-		curve->heads[hash_of(curve, granule) >> 48 & (ENTRIES - 1)];
+	uint16_t i = curve->heads[bucket_of(curve, granule)];
 
 	while (i != NOWHERE && curve->entries[i].granule != granule)
 		i = curve->entries[i].next;

@@ -216,14 +216,18 @@ static bool is_path_of(const struct sysfs *sysfs, const char *target,
 static int check_by(const struct sysfs *sysfs, const struct pci_device *dev,
 		    bool (*find)(const struct sysfs *sysfs, const char *name,
 				 char *use),
-		    const struct sysfs_names *names, struct problems *problems)
+		    struct problems *problems)
 {
+	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
 	char target[PATH_MAX], use[USE_MAX];
 	struct problem *p;
 	int r;
 
-	for (size_t i = 0; i < names->count; i++) {
-		const char *name = names->list[i];
+	r = sysfs_list(sysfs, &names, BLOCK);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < names.count; i++) {
+		const char *name = names.list[i];
 
 		if (sysfs_link(sysfs, target, BLOCK "/%s", name) < 0 ||
 		    (!usage_leads_through(target, dev->name) &&
@@ -247,23 +251,11 @@ static int check_by(const struct sysfs *sysfs, const struct pci_device *dev,
 int usage_check_disks(const struct sysfs *sysfs, const struct pci_device *dev,
 		      struct problems *problems)
 {
-	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
-	int r;
-
-	r = sysfs_list(sysfs, &names, BLOCK);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	return check_by(sysfs, dev, find_named_use, &names, problems);
+	return check_by(sysfs, dev, find_named_use, problems);
 }
 
 int usage_check_claims(const struct sysfs *sysfs, const struct pci_device *dev,
 		       struct problems *problems)
 {
-	_cleanup_(sysfs_names_done) struct sysfs_names names = { 0 };
-	int r;
-
-	r = sysfs_list(sysfs, &names, BLOCK);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	return check_by(sysfs, dev, is_claimed, &names, problems);
+	return check_by(sysfs, dev, is_claimed, problems);
 }

@@ -3,7 +3,8 @@
  * life.c - the life table of reuse, and what it makes an extent worth
  *
  * Owns the counts. Invariant: no sum overflows, for those of passed are bounded
- * by told, and all is halved before it or one of used can. Locks: none. In a request's way: beside the policy.
+ * by told, and all is halved before it or one of used can. Locks: none. In a
+ * request's way: beside the policy.
  *
  * The share of extents in a bin that are used within it is its hazard. Where
  * little was seen, a prior takes its place: a hazard of 1 / (age + 1), as if
