@@ -39,16 +39,18 @@ kvm_exits() {
 vtd_faults() {
 	local file=/bed/out/l0/vtd_dmar_fault.log bdf=${1:-} bus dev fn sid
 
-	if [[ -n ${BED_HOST:-} ]]; then
-		bed_kernel_log | grep -E 'DMAR: \[.* fault|IO_PAGE_FAULT' | grep -cF -- "${bdf#0000:}"
-	elif (($# == 0)); then
-		busybox cat "$file" | grep -c '^vtd_dmar_fault'
-	else
-		IFS=:. read -r _ bus dev fn <<< "$1"
-		printf -v sid '0x%x' $((0x$bus << 8 | 0x$dev << 3 | fn))
-		busybox cat "$file" | grep -cE "^vtd_dmar_fault .*sid 0x0*${sid#0x}\b"
-	fi
-	return 0
+	# 1 is grep's for a count of 0, which is none of ours
+	{
+		if [[ -n ${BED_HOST:-} ]]; then
+			bed_kernel_log | grep -E 'DMAR: \[.* fault|IO_PAGE_FAULT' | grep -cF -- "${bdf#0000:}"
+		elif (($# == 0)); then
+			busybox cat "$file" | grep -c '^vtd_dmar_fault'
+		else
+			IFS=:. read -r _ bus dev fn <<< "$1"
+			printf -v sid '0x%x' $((0x$bus << 8 | 0x$dev << 3 | fn))
+			busybox cat "$file" | grep -cE "^vtd_dmar_fault .*sid 0x0*${sid#0x}\b"
+		fi
+	} || (($? == 1))
 }
 
 # iotlb_watch: from here on, the kernel counts what it tells VT-d's units. iotlb_flushes: how many
