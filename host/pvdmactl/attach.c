@@ -5,9 +5,10 @@
  * Owns: the story: read the domain's XML, edit it, show the difference, ask,
  * define it; and with --live plug or unplug the device, too.
  *
- * Invariant: after a failure the domain is defined as it was before. What is
- * done at once is done first when a device is taken out, because the guest has a
- * say in it, and last when one is put in, because that can be undone.
+ * Invariant: after a failure the domain is defined as it was before; what others
+ * define meanwhile is not lost. What is done at once is done first when a device is
+ * taken out, because the guest has a say in it, and last when one is put in, because
+ * that can be undone.
  *
  * Locks: none. In a request's way: not.
  */
@@ -63,11 +64,21 @@ static int check_job(const struct job *job)
 	return 0;
 }
 
+static void forget(struct job *job)
+{
+	domain_xml_free(job->after);
+	free(job->before);
+	job->after = NULL;
+	job->before = NULL;
+}
+
 static int edit(struct job *job)
 {
 	const struct attach_options *o = job->options;
-	int r = virt_xml(&job->virt, false, &job->before);
+	int r;
 
+	forget(job);
+	r = virt_xml(&job->virt, false, &job->before);
 	if (r == 0)
 		r = domain_xml_new(job->before, &job->after);
 	if (r < 0)
@@ -78,6 +89,30 @@ static int edit(struct job *job)
 	if (r == 0)
 		r = domain_xml_attach(job->after, &o->address, &o->changes);
 	return r;
+}
+
+/* Is the domain still defined as @text? 1, 0, or a negative errno, logged. */
+static int is_still(const struct job *job, const char *text)
+{
+	_cleanup_free_ char *now = NULL;
+	int r = virt_xml(&job->virt, false, &now);
+
+	return r < 0 ? r : strcmp(now, text) == 0;
+}
+
+/* 0, or -ESTALE, logged: others have defined the domain while we asked. */
+static int check_still(const struct job *job)
+{
+	int r = is_still(job, job->before);
+
+	if (r < 0)
+		return r;
+	if (r == 1)
+		return 0;
+	log_err("domain %s was changed meanwhile, by others: nothing was done; "
+		"run this again",
+		job->options->domain);
+	return -ESTALE;
 }
 
 /* Shows what is going to happen, and asks. 0, or -ECANCELED. */
@@ -137,22 +172,55 @@ static int do_live(const struct job *job)
 	return 0;
 }
 
-static int do_job(const struct job *job)
+/* What was defined could not be plugged in. */
+static void undefine(const struct job *job, const char *defined)
 {
-	const struct attach_options *o = job->options;
-	int r = 0;
+	const char *name = job->options->domain;
 
-	if (o->live && o->detach)
-		r = do_live(job);
+	if (!defined || is_still(job, defined) != 1)
+		log_err("domain %s was changed meanwhile, by others: what this "
+			"put into its definition stays there (pvdmactl detach)",
+			name);
+	else if (virt_define(&job->virt, job->before) == 0)
+		log_notice("domain %s is defined as it was before", name);
+}
+
+static int put_in(struct job *job)
+{
+	_cleanup_free_ char *defined = NULL;
+	int r = check_still(job);
+
 	if (r == 0)
 		r = virt_define(&job->virt, domain_xml_text(job->after));
-	if (r == 0 && o->live && !o->detach) {
+	if (r < 0 || !job->options->live)
+		return r;
+	/* libvirt writes it in its own way */
+	r = virt_xml(&job->virt, false, &defined);
+	if (r == 0)
 		r = do_live(job);
-		if (r < 0 && virt_define(&job->virt, job->before) == 0)
-			log_notice("domain %s is defined as it was before",
-				   o->domain);
-	}
+	if (r < 0)
+		undefine(job, defined);
 	return r;
+}
+
+static int take_out(struct job *job)
+{
+	int r = check_still(job);
+
+	if (r == 0 && job->options->live) {
+		r = do_live(job);
+		/* that took its time, and is done: from what is there now */
+		if (r == 0 && is_still(job, job->before) == 0)
+			r = edit(job);
+	}
+	if (r == 0)
+		r = virt_define(&job->virt, domain_xml_text(job->after));
+	return r;
+}
+
+static int do_job(struct job *job)
+{
+	return job->options->detach ? take_out(job) : put_in(job);
 }
 
 static void tell(const struct job *job)
@@ -185,8 +253,7 @@ static int run(const struct attach_options *options)
 		if (r == 0)
 			tell(&job);
 	}
-	domain_xml_free(job.after);
-	free(job.before);
+	forget(&job);
 	virt_close(&job.virt);
 	return r < 0 ? 1 : 0;
 }

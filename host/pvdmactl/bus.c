@@ -177,7 +177,7 @@ static int append_devices(sd_bus_message *m, const struct metadata *vm)
 }
 
 static int append_settings(sd_bus_message *m, const struct metadata *vm,
-			   const char *owner)
+			   const char *owner, const char *domain)
 {
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -187,13 +187,15 @@ static int append_settings(sd_bus_message *m, const struct metadata *vm,
 		r = append_devices(m, vm);
 	if (r >= 0 && owner)
 		r = sd_bus_message_append(m, "{sv}", "owner", "s", owner);
+	if (r >= 0 && *domain)
+		r = sd_bus_message_append(m, "{sv}", "domain", "s", domain);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	return r;
 }
 
 int ctl_bus_start_vm(sd_bus *bus, const char *name, const struct metadata *vm,
-		     const char *owner)
+		     const char *owner, const char *domain)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 	_cleanup_(cleanup_message) sd_bus_message *m = NULL;
@@ -204,7 +206,7 @@ int ctl_bus_start_vm(sd_bus *bus, const char *name, const struct metadata *vm,
 	if (r >= 0)
 		r = sd_bus_message_append(m, "s", name);
 	if (r >= 0)
-		r = append_settings(m, vm, owner);
+		r = append_settings(m, vm, owner, domain);
 	if (r >= 0)
 		r = sd_bus_call(bus, m, 0, &error, NULL);
 	return r < 0 ? ctl_bus_failed(r, &error, "start VM", name) : 0;
@@ -219,10 +221,29 @@ int ctl_bus_stop_vm(sd_bus *bus, const char *name)
 	return r < 0 ? ctl_bus_failed(r, &error, "stop VM", name) : 0;
 }
 
-int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
+static int count_devices(sd_bus *bus, const char *path, sd_bus_error *error,
+			 size_t *ret)
+{
+	_cleanup_(cleanup_message) sd_bus_message *reply = NULL;
+	size_t n = 0;
+	int r = sd_bus_get_property(bus, SERVICE, path, VM_INTERFACE, "Devices",
+				    error, &reply, "a(suss)");
+
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'a', "(suss)");
+	while (r >= 0 && (r = sd_bus_message_at_end(reply, 0)) == 0) {
+		r = sd_bus_message_skip(reply, "(suss)");
+		n++;
+	}
+	*ret = n;
+	return r < 0 ? r : 0;
+}
+
+int ctl_bus_get_vm(sd_bus *bus, const char *name, struct ctl_bus_vm *ret)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 	_cleanup_(cleanup_message) sd_bus_message *reply = NULL;
+	struct ctl_bus_vm vm = { 0 };
 	const char *path;
 	int r = sd_bus_call_method(bus, SERVICE, MANAGER_PATH, MANAGER, "GetVM",
 				   &error, &reply, "s", name);
@@ -231,8 +252,25 @@ int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r >= 0)
 		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
-					       "State", &error, ret_state);
-	return r < 0 ? ctl_bus_failed(r, &error, "ask for VM", name) : 0;
+					       "State", &error, &vm.state);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
+					       "Domain", &error, &vm.domain);
+	if (r >= 0)
+		r = count_devices(bus, path, &error, &vm.num_devices);
+	if (r < 0) {
+		ctl_bus_vm_done(&vm);
+		return ctl_bus_failed(r, &error, "ask for VM", name);
+	}
+	*ret = vm;
+	return 0;
+}
+
+void ctl_bus_vm_done(struct ctl_bus_vm *vm)
+{
+	free(vm->state);
+	free(vm->domain);
+	*vm = (struct ctl_bus_vm){ 0 };
 }
 
 int ctl_bus_add_device(sd_bus *bus, const char *name, const char *address,

@@ -45,17 +45,28 @@ int ctl_bus_failed(int r, const sd_bus_error *error, const char *what,
  */
 int ctl_bus_open(uint64_t timeout_usec, sd_bus **ret);
 
+/* A VM as the service knows it. */
+struct ctl_bus_vm {
+	char *state;	    /* starting, running, stopping, failed */
+	char *domain;	    /* UUID of the libvirt domain it is for; "": none */
+	size_t num_devices; /* that it has */
+};
+
 /*
  * The calls. All return 0, or a negative errno, logged as "cannot do this: what
  * the service says", or a verdict, which is not logged. Who gets a string
  * frees it.
  */
-/* @owner: USER[:GROUP] that QEMU runs as, or NULL: as the service thinks. */
+/*
+ * @owner: USER[:GROUP] that QEMU runs as, or NULL: as the service thinks.
+ * @domain: UUID of the domain that the VM is for; "": none.
+ */
 int ctl_bus_start_vm(sd_bus *bus, const char *name, const struct metadata *vm,
-		     const char *owner);
+		     const char *owner, const char *domain);
 int ctl_bus_stop_vm(sd_bus *bus, const char *name);
-/* starting, running, stopping, failed */
-int ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state);
+/* For ctl_bus_vm_done(), which takes one that is all zero, too. */
+int ctl_bus_get_vm(sd_bus *bus, const char *name, struct ctl_bus_vm *ret);
+void ctl_bus_vm_done(struct ctl_bus_vm *vm);
 /* *@ret_socket: where QEMU finds the device. */
 int ctl_bus_add_device(sd_bus *bus, const char *name, const char *address,
 		       char **ret_socket);

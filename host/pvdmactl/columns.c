@@ -141,10 +141,16 @@ unsigned int columns_percent(uint64_t part, uint64_t whole)
 	return (unsigned int)(100.0 * (double)part / (double)whole + 0.5);
 }
 
+bool columns_in_place(FILE *out)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && !(term && strcmp(term, "dumb") == 0);
+}
+
 bool columns_colours(FILE *out)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
-	return !(no && *no) && isatty(fileno(out)) &&
-	       !(term && strcmp(term, "dumb") == 0);
+	return !(no && *no) && columns_in_place(out);
 }

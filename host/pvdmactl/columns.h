@@ -43,5 +43,7 @@ unsigned int columns_percent(uint64_t part, uint64_t whole);
 
 /* Is there somebody who sees colours on @out? Not with NO_COLOR. */
 bool columns_colours(FILE *out);
+/* Is it a terminal on which text can be shown in place? */
+bool columns_in_place(FILE *out);
 
 #endif

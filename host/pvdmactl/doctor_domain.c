@@ -2,7 +2,8 @@
 /*
  * doctor_domain.c - is a libvirt domain ready for pvdma?
  *
- * Owns: reading the domain; what else stands in its XML is read only.
+ * Owns: reading the domain; what else stands in its XML is read only. Settings and
+ * memory are judged by the functions of libvirt's hook, which decides in the end.
  *
  * Invariant: all checks look at one XML, that of the domain's next start.
  *
@@ -15,14 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "domain_xml.h"
 #include "lib/cleanup.h"
+#include "lib/log.h"
 #include "pvdmad/check.h"
 
 #define PVDMA_NS "https://pvdma.org/xmlns/libvirt/domain/1.0"
 #define QEMU_NS	 "http://libvirt.org/schemas/domain/qemu/1.0"
 
-/* As many endpoints as an agent has. */
 #define XML_MAX (8 << 20)
+
+DEFINE_CLEANUP(domain, struct domain_xml *, domain_xml_free);
 
 /* The first child element of that name and namespace (NULL: none), from @node. */
 static xmlNode *find(xmlNode *node, const char *name, const char *ns)
@@ -112,10 +116,33 @@ static char *read_xml(struct doctor *d, const char *name)
 	return NULL;
 }
 
+/* As hook.c's check(): 0, or a negative errno, logged. */
+static int judge(struct doctor *d, const char *text)
+{
+	_cleanup_(cleanup_domain) struct domain_xml *domain = NULL;
+	const char *vm_name;
+	int r = domain_xml_new(text, &domain);
+
+	d->memory_shared = -1;
+	if (r < 0)
+		return r;
+	d->memory_shared = domain_xml_memory_shared(domain);
+	vm_name = domain_xml_vm_name(domain);
+	if (!metadata_name_valid(vm_name)) {
+		log_err("no VM can be called \"%s\": set name= of pvdma:vm in "
+			"its metadata",
+			vm_name);
+		return -EINVAL;
+	}
+	return metadata_check(domain_xml_metadata(domain),
+			      domain_xml_where(domain));
+}
+
 void doctor_domain(struct doctor *d, const char *name)
 {
 	_cleanup_free_ char *text = read_xml(d, name);
 	_cleanup_free_ char *quota = NULL;
+	int r;
 
 	if (!text)
 		return;
@@ -137,8 +164,13 @@ void doctor_domain(struct doctor *d, const char *name)
 			   d->options->domain);
 		return;
 	}
+	r = judge(d, text);
 	quota = attribute(vm_element(d), "quota");
-	if (quota)
+	if (quota && r < 0)
+		doctor_report(d, name, DOCTOR_ERROR,
+			      "pvdma-domain(5) has what its metadata may say",
+			      "%s", log_last_error());
+	else if (quota)
 		doctor_report(d, name, DOCTOR_OK, NULL, "%s, quota %s",
 			      d->options->domain, quota);
 	else
@@ -178,12 +210,18 @@ void doctor_domain_memory(struct doctor *d, const char *name)
 
 	if (skip_without_vm(d, name))
 		return;
-	if (!attribute_is(source, "type", "memfd") &&
-	    !attribute_is(source, "type", "file"))
+	if (d->memory_shared < 0)
+		doctor_report(d, name, DOCTOR_SKIPPED, NULL,
+			      "its metadata has to be mended first");
+	else if (attribute_is(source, "type", "file"))
+		doctor_report(d, name, DOCTOR_ERROR, fix,
+			      "in a file, whose pages cannot be pinned for "
+			      "long");
+	else if (!attribute_is(source, "type", "memfd") &&
+		 (source || !child(backing, "hugepages", NULL)))
 		doctor_report(d, name, DOCTOR_ERROR, fix,
 			      "anonymous: the agent cannot map it");
-	else if (!attribute_is(child(backing, "access", NULL), "mode",
-			       "shared"))
+	else if (!d->memory_shared)
 		doctor_report(d, name, DOCTOR_ERROR, fix,
 			      "private: the agent would see other memory than "
 			      "the guest");

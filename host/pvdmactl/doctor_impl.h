@@ -37,7 +37,8 @@ struct doctor {
 	int error; /* -ENOMEM: a result is missing */
 	/* What one check has found for later ones. */
 	xmlDoc *domain;
-	uint64_t budget; /* bytes; 0: none */
+	int memory_shared; /* the domain's: 1 or 0; -1: not known */
+	uint64_t budget;   /* bytes; 0: none */
 };
 
 /*

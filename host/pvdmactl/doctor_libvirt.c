@@ -159,6 +159,7 @@ void doctor_apparmor(struct doctor *d, const char *name)
 {
 	static const char local[] = APPARMOR "/local/abstractions/libvirt-qemu";
 	static const char common[] = APPARMOR "/abstractions/libvirt-qemu";
+	static const char folder[] = APPARMOR "/abstractions/libvirt-qemu.d";
 	char enabled[8] = "";
 
 	(void)sysfs_read(&d->sysfs, enabled, sizeof(enabled),
@@ -169,9 +170,9 @@ void doctor_apparmor(struct doctor *d, const char *name)
 		doctor_report(d, name, DOCTOR_OK, NULL,
 			      "on, without rules for libvirt's guests");
 	else if (doctor_file_has(d, local, SOCKETS) ||
-		 (doctor_file_has(d, common, "libvirt-qemu.d") &&
-		  folder_has(d, APPARMOR "/abstractions/libvirt-qemu.d",
-			     SOCKETS)) ||
+		 ((doctor_file_has(d, common, "libvirt-qemu.d") ||
+		   doctor_file_has(d, local, "libvirt-qemu.d")) &&
+		  folder_has(d, folder, SOCKETS)) ||
 		 doctor_file_has(d, common, SOCKETS))
 		doctor_report(d, name, DOCTOR_OK, NULL,
 			      "on, and lets guests reach " SOCKETS);

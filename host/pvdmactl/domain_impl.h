@@ -12,7 +12,7 @@
 
 struct domain_xml {
 	struct xml_text xml;
-	char *name, *where, *owner;
+	char *name, *where, *owner, *uuid;
 	bool has_vm;
 	struct metadata vm; /* empty without the element */
 };

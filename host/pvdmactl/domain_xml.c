@@ -114,6 +114,7 @@ static int read_domain(struct domain_xml *domain)
 		domain->where = NULL;
 		return -ENOMEM;
 	}
+	domain->uuid = content_of(domain_child(domain, "uuid"));
 	domain->owner = read_owner(domain);
 	strip_plus(domain->owner);
 	vm = domain_vm_element(domain);
@@ -151,6 +152,7 @@ void domain_xml_free(struct domain_xml *domain)
 	free(domain->name);
 	free(domain->where);
 	free(domain->owner);
+	free(domain->uuid);
 	free(domain);
 }
 
@@ -167,6 +169,11 @@ const char *domain_xml_name(const struct domain_xml *domain)
 const char *domain_xml_where(const struct domain_xml *domain)
 {
 	return domain->where;
+}
+
+const char *domain_xml_uuid(const struct domain_xml *domain)
+{
+	return domain->uuid ? domain->uuid : "";
 }
 
 const char *domain_xml_vm_name(const struct domain_xml *domain)
@@ -232,7 +239,8 @@ static int read_again(struct domain_xml *domain)
 	free(domain->name);
 	free(domain->where);
 	free(domain->owner);
-	domain->name = domain->where = domain->owner = NULL;
+	free(domain->uuid);
+	domain->name = domain->where = domain->owner = domain->uuid = NULL;
 	return read_domain(domain);
 }
 

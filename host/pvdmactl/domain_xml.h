@@ -25,6 +25,8 @@ const char *domain_xml_text(const struct domain_xml *domain);
 /* What the domain is called; "domain NAME" for messages. */
 const char *domain_xml_name(const struct domain_xml *domain);
 const char *domain_xml_where(const struct domain_xml *domain);
+/* Its UUID; "" where it has none (yet). */
+const char *domain_xml_uuid(const struct domain_xml *domain);
 /* What pvdma calls its VM: the metadata's name=, or the domain's. */
 const char *domain_xml_vm_name(const struct domain_xml *domain);
 /* "USER:GROUP" that QEMU runs as by the domain's own word, or NULL. */

@@ -5,7 +5,7 @@
  * Owns: which operation of libvirt's does what with a VM of pvdma's:
  *
  *	prepare		StartVM; a failure keeps the domain from starting
- *	release		StopVM
+ *	release		StopVM, if the VM is this domain's
  *	reconnect	looks whether the VM is still there
  *	all others	nothing
  *
@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
@@ -148,33 +149,52 @@ static int prepare(const struct domain_xml *domain, sd_bus *bus)
 {
 	return ctl_bus_start_vm(bus, domain_xml_vm_name(domain),
 				domain_xml_metadata(domain),
-				domain_xml_owner(domain));
+				domain_xml_owner(domain),
+				domain_xml_uuid(domain));
 }
 
+static bool is_of(const struct ctl_bus_vm *vm, const struct domain_xml *domain)
+{
+	return strcasecmp(vm->domain, domain_xml_uuid(domain)) == 0;
+}
+
+/*
+ * libvirt releases domains that never started, too: there may be no VM, or it
+ * is that of another domain, which was the reason, and runs.
+ */
 static int release(const struct domain_xml *domain, sd_bus *bus)
 {
-	int r = ctl_bus_stop_vm(bus, domain_xml_vm_name(domain));
+	const char *name = domain_xml_vm_name(domain);
+	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
+	int r = ctl_bus_get_vm(bus, name, &vm);
 
-	/* libvirt releases domains that never started, too */
+	if (r == 0 && !is_of(&vm, domain)) {
+		log_notice(
+			"%s has ended; pvdma's VM %s is not its own, and goes on",
+			domain_xml_where(domain), name);
+		return 0;
+	}
+	if (r == 0)
+		r = ctl_bus_stop_vm(bus, name);
 	return r == CTL_BUS_NO_SUCH_VM ? 0 : r;
 }
 
 static int reconnect(const struct domain_xml *domain, sd_bus *bus)
 {
 	const char *name = domain_xml_vm_name(domain);
-	_cleanup_free_ char *state = NULL;
-	int r = ctl_bus_vm_state(bus, name, &state);
+	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
+	int r = ctl_bus_get_vm(bus, name, &vm);
 
-	if (r == CTL_BUS_NO_SUCH_VM)
+	if (r == CTL_BUS_NO_SUCH_VM || (r == 0 && !is_of(&vm, domain)))
 		warn_journal(name,
 			     "%s runs, but pvdma has no VM %s for it: its "
 			     "devices reach nothing until it is started again",
 			     domain_xml_where(domain), name);
 	else if (r < 0)
 		warn_journal(name, "cannot tell how pvdma's VM %s is", name);
-	else if (strcmp(state, "running") != 0)
+	else if (strcmp(vm.state, "running") != 0)
 		warn_journal(name, "pvdma's VM %s of the running %s is %s",
-			     name, domain_xml_where(domain), state);
+			     name, domain_xml_where(domain), vm.state);
 	return 0;
 }
 

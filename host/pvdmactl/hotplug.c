@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "bus.h"
@@ -153,7 +154,8 @@ static int attach_new(struct hotplug *hotplug,
 		return -ENOENT;
 	}
 	r = ctl_bus_start_vm(hotplug->bus, name, vm,
-			     domain_xml_owner(hotplug->live));
+			     domain_xml_owner(hotplug->live),
+			     domain_xml_uuid(hotplug->live));
 	if (r != 0)
 		return r < 0 ? r : -EIO;
 	r = plug_virtio(hotplug);
@@ -187,10 +189,62 @@ static int attach_more(struct hotplug *hotplug,
 	return r;
 }
 
+/* Which settings will be others than those that the domain has now. */
+static void find_changed(const struct hotplug *hotplug,
+			 const struct metadata *changes,
+			 bool changed[static METADATA_KEYS])
+{
+	const struct metadata *now = domain_xml_metadata(hotplug->live);
+
+	for (size_t i = 0; i < METADATA_KEYS; i++) {
+		const char *value = now ? now->values[i] : NULL;
+
+		changed[i] = changes->values[i] &&
+			     metadata_key_type((enum metadata_key)i) !=
+				     METADATA_LOCAL &&
+			     (!value || strcmp(value, changes->values[i]) != 0);
+	}
+}
+
+/* Settings of a VM that runs are not changed by the way. */
+static void warn_of_changed(const bool changed[static METADATA_KEYS])
+{
+	for (size_t i = 0; i < METADATA_KEYS; i++)
+		if (changed[i])
+			log_warn("%s= counts from the domain's next start on: "
+				 "its VM runs already (pvdmactl quota, limits "
+				 "and strategy change it now)",
+				 metadata_key_name((enum metadata_key)i));
+}
+
+/*
+ * The VM of the domain's name: 0 with *@ret for ctl_bus_vm_done(), a verdict, or
+ * a negative errno, logged. A VM of another domain's would give that one's guest
+ * the device, and this one's guest the other's memory.
+ */
+static int look_at_vm(const struct hotplug *hotplug, struct ctl_bus_vm *ret)
+{
+	const char *name = domain_xml_vm_name(hotplug->live);
+	int r = ctl_bus_get_vm(hotplug->bus, name, ret);
+
+	if (r != 0 ||
+	    strcasecmp(ret->domain, domain_xml_uuid(hotplug->live)) == 0)
+		return r;
+	log_err("pvdma's VM %s is not that of %s, but %s%s: set another name= "
+		"of pvdma:vm in its metadata",
+		name, domain_xml_where(hotplug->live),
+		*ret->domain ? "of the domain with the UUID " :
+			       "one that was started by hand",
+		ret->domain);
+	ctl_bus_vm_done(ret);
+	return -EEXIST;
+}
+
 int hotplug_attach(struct hotplug *hotplug, const struct pci_address *address,
 		   const struct metadata *changes)
 {
-	_cleanup_free_ char *state = NULL;
+	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
+	bool changed[METADATA_KEYS];
 	int r = domain_xml_check(hotplug->live, address);
 
 	if (r < 0)
@@ -202,25 +256,38 @@ int hotplug_attach(struct hotplug *hotplug, const struct pci_address *address,
 			domain_xml_where(hotplug->live));
 		return -EINVAL;
 	}
+	find_changed(hotplug, changes, changed);
 	r = domain_xml_attach(hotplug->live, address, changes);
 	if (r == 0)
-		r = ctl_bus_vm_state(hotplug->bus,
-				     domain_xml_vm_name(hotplug->live), &state);
+		r = look_at_vm(hotplug, &vm);
 	if (r < 0)
 		return r;
-	return r == CTL_BUS_NO_SUCH_VM ? attach_new(hotplug, address) :
-					 attach_more(hotplug, address);
+	if (r == CTL_BUS_NO_SUCH_VM)
+		return attach_new(hotplug, address);
+	warn_of_changed(changed);
+	return attach_more(hotplug, address);
 }
 
 int hotplug_detach(struct hotplug *hotplug, const struct pci_address *address)
 {
 	const char *name = domain_xml_vm_name(hotplug->live);
+	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
 	char text[PCI_ADDRESS_TEXT_MAX], id[QEMU_ARGS_ID_MAX];
-	int r;
+	int r = look_at_vm(hotplug, &vm);
 
+	if (r < 0)
+		return r;
 	format_pci_address(address, text);
 	qemu_args_device_id(address, id);
 	r = monitor_has_device(&hotplug->monitor, id);
+	if (r == 1 && vm.num_devices == 1) {
+		/* as the agent says, but before the guest has lost it */
+		log_err("device %s is the last one of pvdma's VM %s, which "
+			"goes when that ends: shut the guest down and detach "
+			"without --live",
+			text, name);
+		return -ENOTSUP;
+	}
 	if (r == 1)
 		r = monitor_unplug(&hotplug->monitor, id, UNPLUG_SECONDS);
 	if (r < 0)

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/macros.h"
 #include "lib/parse.h"
 #include "verbs.h"
 #include "vms.h"
@@ -34,7 +36,7 @@
 #define SCREEN_EOL   "\033[K"
 #define SCREEN_REST  "\033[J"
 
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, suspended;
 
 struct look {
 	uint64_t ns; /* when */
@@ -50,8 +52,10 @@ struct screen {
 
 static void on_signal(int signal)
 {
-	(void)signal;
-	ended = 1;
+	if (signal == SIGTSTP)
+		suspended = 1;
+	else
+		ended = 1;
 }
 
 static void look_done(struct look *look)
@@ -115,21 +119,21 @@ static const struct {
 
 /* --- for people --- */
 
-static void print_host(const struct look *now, const char *eol)
+static void print_host(const struct look *now, const char *eol, FILE *out)
 {
 	char budget[COLUMNS_SIZE_MAX], assigned[COLUMNS_SIZE_MAX];
 	char mapped[COLUMNS_SIZE_MAX];
 	uint64_t bytes = vms_u64(now->host, "budget");
 
-	printf("budget %s, assigned %s, mapped %s; %zu VMs%s\n%s\n",
-	       bytes ? columns_size(bytes, budget) : "no limit",
-	       columns_size(vms_u64(now->host, "assigned"), assigned),
-	       columns_size(vms_u64(now->host, "mapped"), mapped),
-	       vms_length(now->vms), eol, eol);
+	fprintf(out, "budget %s, assigned %s, mapped %s; %zu VMs%s\n%s\n",
+		bytes ? columns_size(bytes, budget) : "no limit",
+		columns_size(vms_u64(now->host, "assigned"), assigned),
+		columns_size(vms_u64(now->host, "mapped"), mapped),
+		vms_length(now->vms), eol, eol);
 }
 
 static void print_text(const struct look *before, const struct look *now,
-		       const char *eol)
+		       const char *eol, FILE *out)
 {
 	const char *heads[6 + NUM_RATES + 1] = { "NAME",    "STATE", ">QUOTA",
 						 ">MAPPED", ">USED", ">PEAK" };
@@ -153,8 +157,8 @@ static void print_text(const struct look *before, const struct look *now,
 			columns_add(&c, "%.1f",
 				    rate(before, now, vm, rates[k].path));
 	}
-	print_host(now, eol);
-	(void)columns_print(&c, eol, stdout);
+	print_host(now, eol, out);
+	(void)columns_print(&c, eol, out);
 	columns_done(&c);
 }
 
@@ -185,13 +189,21 @@ static int print_json(struct ctl *ctl, const struct look *before,
 
 /* --- the terminal --- */
 
+static void watch_signals(const struct screen *screen)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	const struct sigaction action = { .sa_handler = on_signal };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		(void)sigaction(ends[i], &action, NULL);
+	if (screen->live)
+		(void)sigaction(SIGTSTP, &action, NULL);
+}
+
 static void screen_enter(struct screen *screen)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
 	struct termios keys;
 
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
 	if (!screen->live)
 		return;
 	if (tcgetattr(STDIN_FILENO, &screen->before) == 0) {
@@ -212,8 +224,17 @@ static void screen_leave(const struct screen *screen)
 	(void)fflush(stdout);
 }
 
+/* Ctrl-Z: the shell gets the terminal as it had it, until it gives it back. */
+static void screen_suspend(struct screen *screen)
+{
+	suspended = 0;
+	screen_leave(screen);
+	(void)raise(SIGSTOP);
+	screen_enter(screen);
+}
+
 /* Waits; false: there was enough of it. */
-static bool screen_wait(const struct screen *screen, uint64_t usec)
+static bool screen_wait(struct screen *screen, uint64_t usec)
 {
 	struct pollfd fd = { .fd = screen->keys ? STDIN_FILENO : -1,
 			     .events = POLLIN };
@@ -222,7 +243,43 @@ static bool screen_wait(const struct screen *screen, uint64_t usec)
 	if (poll(&fd, 1, (int)(usec / 1000)) > 0 &&
 	    (read(STDIN_FILENO, &key, 1) <= 0 || key == 'q'))
 		return false;
+	if (suspended)
+		screen_suspend(screen);
 	return !ended;
+}
+
+/* As much of @text as the terminal has lines, so that nothing scrolls away. */
+static void print_lines(const char *text)
+{
+	struct winsize size = { 0 };
+	size_t rows = SIZE_MAX;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1)
+		rows = size.ws_row - 1u;
+	while (*text && rows-- > 0) {
+		size_t n = strcspn(text, "\n");
+
+		n += text[n] == '\n';
+		(void)fwrite(text, 1, n, stdout);
+		text += n;
+	}
+}
+
+static int show_in_place(const struct look *before, const struct look *now)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return CTL_FAILED;
+	print_text(before, now, SCREEN_EOL, f);
+	if (fclose(f) != 0)
+		return CTL_FAILED;
+	printf(SCREEN_HOME);
+	print_lines(text);
+	printf(SCREEN_REST);
+	return CTL_OK;
 }
 
 static int show(struct ctl *ctl, const struct screen *screen,
@@ -230,14 +287,14 @@ static int show(struct ctl *ctl, const struct screen *screen,
 {
 	if (ctl->json)
 		return print_json(ctl, before, now);
-	if (screen->live)
-		printf(SCREEN_HOME);
-	print_text(before, now, screen->live ? SCREEN_EOL : "");
-	printf("%s", screen->live ? SCREEN_REST : "");
+	if (!screen->live)
+		print_text(before, now, "", stdout);
+	else if (show_in_place(before, now) != CTL_OK)
+		return CTL_FAILED;
 	return fflush(stdout) == 0 && !ferror(stdout) ? CTL_OK : CTL_FAILED;
 }
 
-static int loop(struct ctl *ctl, const struct screen *screen, bool once,
+static int loop(struct ctl *ctl, struct screen *screen, bool once,
 		uint64_t usec)
 {
 	struct look before, now;
@@ -268,7 +325,7 @@ int top_run(struct ctl *ctl, const struct verb_args *args)
 	bool once = verbs_option(args, "once") != NULL;
 	uint64_t usec = once ? INTERVAL_USEC / 2 : INTERVAL_USEC;
 	struct screen screen = {
-		.live = !once && !ctl->json && isatty(STDOUT_FILENO),
+		.live = !once && !ctl->json && columns_in_place(stdout),
 	};
 	int r;
 
@@ -281,6 +338,7 @@ int top_run(struct ctl *ctl, const struct verb_args *args)
 	r = ctl_connect(ctl);
 	if (r != 0)
 		return r;
+	watch_signals(&screen);
 	screen_enter(&screen);
 	r = loop(ctl, &screen, once, usec);
 	screen_leave(&screen);

@@ -192,8 +192,9 @@ static void set_state(struct machine *machine, enum machine_state state)
 /* Everything is undone: the machine goes; @error is what is to be said. */
 static void end(struct machine *machine, const char *error)
 {
-	machine_done_fn done = machine->done;
+	machine_done_fn done = machine->done, stop = machine->stop;
 	void *userdata = machine->userdata;
+	void *stop_userdata = machine->stop_userdata;
 	_cleanup_free_ char *text = error ? strdup(error) : NULL;
 
 	(void)unlink(machine->state_file);
@@ -204,12 +205,14 @@ static void end(struct machine *machine, const char *error)
 	machine_free(machine);
 	if (done)
 		done(userdata, error && !text ? "no memory" : text);
+	if (stop)
+		stop(stop_userdata, NULL);
 }
 
 /* Somebody does not let go of a device: the machine stays, as one that failed. */
 static void give_up(struct machine *machine)
 {
-	machine_done_fn done = machine->done;
+	machine_done_fn done = machine->done, stop = machine->stop;
 
 	free(machine->failure);
 	if (asprintf(
@@ -220,9 +223,12 @@ static void give_up(struct machine *machine)
 	log_err("%s: %s", machine->spec.name,
 		machine->failure ? machine->failure : "");
 	machine->done = NULL;
+	machine->stop = NULL;
 	set_state(machine, MACHINE_FAILED);
 	if (done)
 		done(machine->userdata, log_last_error());
+	if (stop)
+		stop(machine->stop_userdata, log_last_error());
 }
 
 static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
@@ -336,6 +342,16 @@ static void on_start_failed(void *userdata, const struct units_state *state)
 	undo_start(machine, text ? text : "no memory");
 }
 
+/* Somebody did not want to wait: libvirt, whose hook was out of time. */
+static void stop_after_start(struct machine *machine)
+{
+	machine_done_fn stop = machine->stop;
+
+	machine->stop = NULL;
+	if (stop && machine_stop(machine, stop, machine->stop_userdata) < 0)
+		stop(machine->stop_userdata, log_last_error());
+}
+
 static void on_started(void *userdata, const char *error)
 {
 	struct machine *machine = userdata;
@@ -355,6 +371,7 @@ static void on_started(void *userdata, const char *error)
 	set_state(machine, MACHINE_RUNNING);
 	machine->done = NULL;
 	done(machine->userdata, NULL);
+	stop_after_start(machine);
 }
 
 int machine_start(struct service *service, struct spec *spec,
@@ -417,6 +434,14 @@ int machine_stop(struct machine *machine, machine_done_fn done, void *userdata)
 	enum machine_state state = machine->state;
 	int r;
 
+	if (state == MACHINE_STARTING && !machine->stop) {
+		machine->stop = done;
+		machine->stop_userdata = userdata;
+		log_notice(
+			"%s: is being started, and will be ended when that is done",
+			machine->spec.name);
+		return 0;
+	}
 	if (state == MACHINE_STARTING || state == MACHINE_STOPPING) {
 		log_err("%s is %s; try again when that is done",
 			machine->spec.name, machine_state_name(state));

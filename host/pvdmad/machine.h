@@ -61,6 +61,8 @@ struct machine {
 	unsigned int tries;
 	machine_done_fn done; /* of the start or stop that is under way */
 	void *userdata;
+	machine_done_fn stop; /* of a stop that waits for the start's end */
+	void *stop_userdata;
 };
 
 /*
@@ -74,7 +76,8 @@ int machine_start(struct service *service, struct spec *spec,
 
 /*
  * Ends the agent, gives the devices back, and forgets the machine, which is
- * gone when @done is called. 0 or a negative errno, logged.
+ * gone when @done is called; one that is being started is ended when that is done.
+ * 0 or a negative errno, logged.
  */
 int machine_stop(struct machine *machine, machine_done_fn done, void *userdata);
 

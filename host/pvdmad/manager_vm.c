@@ -316,6 +316,8 @@ static int append_text(const struct machine *machine, const char *property,
 		text = machine->spec.name;
 	} else if (strcmp(property, "Unit") == 0) {
 		text = machine->unit;
+	} else if (strcmp(property, "Domain") == 0) {
+		text = machine->spec.domain ? machine->spec.domain : "";
 	} else if (strcmp(property, "State") == 0) {
 		text = machine_state_name(machine->state);
 	} else if (strcmp(property, "Strategy") == 0) {
@@ -360,7 +362,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface,
 	if (strcmp(property, "Socket") == 0)
 		return append_socket(machine, reply);
 	if (strcmp(property, "Name") == 0 || strcmp(property, "Unit") == 0 ||
-	    strcmp(property, "State") == 0 ||
+	    strcmp(property, "Domain") == 0 || strcmp(property, "State") == 0 ||
 	    strcmp(property, "Strategy") == 0 ||
 	    strcmp(property, "Failure") == 0)
 		return append_text(machine, property, reply);
@@ -398,6 +400,7 @@ static const sd_bus_vtable vtable[] = {
 	VM_PROPERTY("State", "s", CHANGES),
 	VM_PROPERTY("Failure", "s", CHANGES),
 	VM_PROPERTY("Unit", "s", CONST),
+	VM_PROPERTY("Domain", "s", CONST),
 	VM_PROPERTY("Quota", "t", CHANGES),
 	VM_PROPERTY("Min", "t", CHANGES),
 	VM_PROPERTY("Max", "t", CHANGES),

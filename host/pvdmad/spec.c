@@ -65,6 +65,7 @@ void spec_done(struct spec *spec)
 	}
 	free(spec->settings);
 	free(spec->owner);
+	free(spec->domain);
 	*spec = (struct spec){ 0 };
 }
 
@@ -101,6 +102,23 @@ static int replace(char **to, const char *value)
 	free(*to);
 	*to = copy;
 	return 0;
+}
+
+/* "5a1d3c2e-..." as libvirt writes them. */
+static int set_domain(struct spec *spec, const char *value)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	size_t i = 0;
+
+	while (form[i] && (form[i] == '-' ? value[i] == '-' :
+					    isxdigit((unsigned char)value[i])))
+		i++;
+	if (form[i] || value[i]) {
+		log_err("domain=%s: expected the UUID of a libvirt domain",
+			value);
+		return -EINVAL;
+	}
+	return replace(&spec->domain, value);
 }
 
 /* "KEY=VALUE" behind a device's address. */
@@ -242,6 +260,8 @@ int spec_set(struct spec *spec, const char *key, const char *value)
 		return set_weight(spec, value);
 	if (strcmp(key, "owner") == 0)
 		return replace(&spec->owner, value);
+	if (strcmp(key, "domain") == 0)
+		return set_domain(spec, value);
 	if (strcmp(key, "device") == 0)
 		return add_device(spec, value);
 	if (is_agent_key(key))
@@ -327,6 +347,8 @@ static void write_spec(const struct spec *spec, FILE *f)
 		spec->name, spec->quota, spec->min, spec->max, spec->weight);
 	if (spec->owner)
 		fprintf(f, "owner=%s\n", spec->owner);
+	if (spec->domain)
+		fprintf(f, "domain=%s\n", spec->domain);
 	for (size_t i = 0; i < spec->num_devices; i++) {
 		const struct spec_device *dev = &spec->devices[i];
 

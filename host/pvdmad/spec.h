@@ -37,7 +37,8 @@ struct spec {
 	uint64_t min;
 	uint64_t max;
 	uint32_t weight;
-	char *owner; /* of the sockets for QEMU; NULL: the service's default */
+	char *owner;  /* of the sockets for QEMU; NULL: the service's default */
+	char *domain; /* UUID of the libvirt domain that it is for; NULL: none */
 	struct spec_device *devices;
 	size_t num_devices;
 	struct spec_setting *settings;
@@ -52,7 +53,7 @@ void spec_init(struct spec *spec, const char *name);
 void spec_done(struct spec *spec);
 
 /*
- * Sets one setting: quota, min, max, weight, owner; device (repeatable),
+ * Sets one setting: quota, min, max, weight, owner, domain; device (repeatable),
  * ADDRESS[,endpoint=N][,driver=NAME]; or one that the agent has, whose value
  * the agent judges. 0; -EINVAL, logged with what would be right; -ENOMEM.
  */

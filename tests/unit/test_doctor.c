@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/macros.h"
 #include "pvdmactl/doctor.h"
 #include "pvdmactl/doctor_impl.h"
 #include "tests/unit/support/fake_sys.h"
@@ -283,8 +284,15 @@ static void test_hook_and_apparmor(void **state)
 		      "include if exists <abstractions/libvirt-qemu.d>\n",
 		      "etc/apparmor.d/abstractions/libvirt-qemu");
 	assert_one(fake, 0, "apparmor", "ok: on, and lets guests reach");
+	/* what one does about it there */
+	fake_sys_file(fake, "/dev/kvm rw,\n",
+		      "etc/apparmor.d/abstractions/libvirt-qemu");
+	fake_sys_file(fake, "#include <abstractions/libvirt-qemu.d/pvdma>\n",
+		      "etc/apparmor.d/local/abstractions/libvirt-qemu");
+	assert_one(fake, 0, "apparmor", "ok: on, and lets guests reach");
 	fake_sys_remove(fake,
 			"etc/apparmor.d/abstractions/libvirt-qemu.d/pvdma");
+	assert_one(fake, 1, "apparmor", "error: on, and keeps QEMU from");
 	fake_sys_file(fake, "/run/pvdma/vm/*/*.sock rw,\n",
 		      "etc/apparmor.d/local/abstractions/libvirt-qemu");
 	assert_one(fake, 0, "apparmor", "ok: on, and lets guests reach");
@@ -385,6 +393,44 @@ static void test_domain(void **state)
 		      "is without a chardev for /run/pvdma/vm/vm1/vhost.sock");
 	fake_sys_file(*state, XML_HEAD XML_ARGS "</domain>", DOMAIN);
 	assert_domain(*state, 1, "domain's memory", "error: anonymous");
+	fake_sys_file(*state,
+		      XML_HEAD "<memoryBacking><hugepages/>"
+			       "<access mode='shared'/></memoryBacking>"
+			       "</domain>",
+		      DOMAIN);
+	assert_domain(*state, 1, "domain's memory", "ok: shared");
+	fake_sys_file(*state,
+		      XML_HEAD "<memoryBacking><source type='file'/>"
+			       "<access mode='shared'/></memoryBacking>"
+			       "</domain>",
+		      DOMAIN);
+	assert_domain(*state, 1, "domain's memory", "error: in a file");
+}
+
+/* What the hook would refuse is an error here. */
+static void test_domain_settings(void **state)
+{
+	static const char head[] =
+		"<domain><name>vm 1</name><metadata><p:vm xmlns:p="
+		"'https://pvdma.org/xmlns/libvirt/domain/1.0' ";
+	static const struct {
+		const char *settings, *text;
+	} cases[] = {
+		{ "name='a' quota='64MB'/>", "error: domain vm 1: quota=" },
+		{ "name='a' quota='64M' min='1G'/>", "min <= quota" },
+		{ "name='a' quota='64M' quote='1'/>", "quote" },
+		{ "quota='64M'/>", "error: no VM can be called \"vm 1\"" },
+	};
+
+	make_healthy(*state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char xml[512];
+
+		(void)snprintf(xml, sizeof(xml), "%s%s</metadata></domain>",
+			       head, cases[i].settings);
+		fake_sys_file(*state, xml, DOMAIN);
+		assert_domain(*state, 1, "domain", cases[i].text);
+	}
 }
 
 static void test_domain_devices(void **state)
@@ -535,6 +581,7 @@ int main(void)
 		test(test_hook_and_apparmor),
 		test(test_qemu),
 		test(test_domain),
+		test(test_domain_settings),
 		test(test_domain_devices),
 		test(test_devices_asked_for),
 		test(test_domain_wrong),

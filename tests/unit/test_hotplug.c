@@ -56,8 +56,12 @@ struct step {
 static struct {
 	const struct step *steps;
 	char log[256];
-	int state, start, add, remove;
+	int look, start, add, remove;
+	const char *domain;
+	size_t num_devices;
 } fake;
+
+#define UUID "5a1d3c2e-0000-4000-8000-00000000000a"
 
 static int command(void *userdata, const char *json, char **ret_answer)
 {
@@ -76,29 +80,37 @@ static void note(const char *what)
 	(void)strcat(fake.log, ";");
 }
 
-int __wrap_ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state);
+int __wrap_ctl_bus_get_vm(sd_bus *bus, const char *name,
+			  struct ctl_bus_vm *ret);
 int __wrap_ctl_bus_start_vm(sd_bus *bus, const char *name,
-			    const struct metadata *vm, const char *owner);
+			    const struct metadata *vm, const char *owner,
+			    const char *domain);
 int __wrap_ctl_bus_stop_vm(sd_bus *bus, const char *name);
 int __wrap_ctl_bus_add_device(sd_bus *bus, const char *name,
 			      const char *address, char **ret_socket);
 int __wrap_ctl_bus_remove_device(sd_bus *bus, const char *name,
 				 const char *address);
 
-int __wrap_ctl_bus_vm_state(sd_bus *bus, const char *name, char **ret_state)
+int __wrap_ctl_bus_get_vm(sd_bus *bus, const char *name, struct ctl_bus_vm *ret)
 {
 	(void)bus;
 	assert_string_equal(name, "vm1");
-	if (fake.state == 0)
-		*ret_state = strdup("running");
-	return fake.state;
+	if (fake.look == 0)
+		*ret = (struct ctl_bus_vm){
+			.state = strdup("running"),
+			.domain = strdup(fake.domain),
+			.num_devices = fake.num_devices,
+		};
+	return fake.look;
 }
 
 int __wrap_ctl_bus_start_vm(sd_bus *bus, const char *name,
-			    const struct metadata *vm, const char *owner)
+			    const struct metadata *vm, const char *owner,
+			    const char *domain)
 {
 	(void)bus;
 	(void)name;
+	assert_string_equal(domain, UUID);
 	assert_int_equal(vm->num_devices, 1);
 	assert_string_equal(vm->values[METADATA_QUOTA], "64M");
 	assert_null(owner);
@@ -137,7 +149,8 @@ int __wrap_ctl_bus_remove_device(sd_bus *bus, const char *name,
 }
 
 static const char plain[] =
-	"<domain type='kvm'><name>vm1</name><memoryBacking>"
+	"<domain type='kvm'><name>vm1</name><uuid>" UUID
+	"</uuid><memoryBacking>"
 	"<source type='memfd'/><access mode='shared'/></memoryBacking>"
 	"<os><type arch='x86_64' machine='q35'>hvm</type></os></domain>";
 static const char private[] =
@@ -149,6 +162,14 @@ static int quiet(void **state)
 	(void)state;
 	log_set_max_level(-1);
 	return 0;
+}
+
+/* The service has the domain's VM, with two devices, and does what it is asked. */
+static void begin(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.domain = UUID;
+	fake.num_devices = 2;
 }
 
 /* Attaches (or detaches) the disk; compares result and log. */
@@ -197,7 +218,7 @@ static void test_one_more(void **state)
 	};
 
 	(void)state;
-	memset(&fake, 0, sizeof(fake));
+	begin();
 	expect(plain, false, ours, 0, "add;");
 	expect(plain, false, libvirts, 0, "add;");
 	expect(plain, false, no_ports, 0, "add;");
@@ -219,13 +240,13 @@ static void test_one_more_fails(void **state)
 	};
 
 	(void)state;
-	memset(&fake, 0, sizeof(fake));
+	begin();
 	expect(private, false, none, -EINVAL, "");
 	expect(plain, false, full, -ENOSPC, "add;remove;");
 	expect(plain, false, refused, -EIO, "add;remove;");
 	fake.add = -EIO;
 	expect(plain, false, none, -EIO, "add;");
-	fake.state = -ETIMEDOUT;
+	fake.look = -ETIMEDOUT;
 	expect(plain, false, none, -ETIMEDOUT, "");
 }
 
@@ -253,8 +274,8 @@ static void test_first(void **state)
 	};
 
 	(void)state;
-	memset(&fake, 0, sizeof(fake));
-	fake.state = CTL_BUS_NO_SUCH_VM;
+	begin();
+	fake.look = CTL_BUS_NO_SUCH_VM;
 	expect(plain, false, steps, 0, "start;");
 	expect(plain, false, refused, -EIO, "start;stop;");
 }
@@ -282,13 +303,42 @@ static void test_out(void **state)
 	};
 
 	(void)state;
-	memset(&fake, 0, sizeof(fake));
+	begin();
 	expect(plain, true, slow, 0, "remove;");
 	fake.remove = CTL_BUS_NO_SUCH_VM;
 	expect(plain, true, gone, 0, "remove;");
 	/* what QEMU still has stays with the agent */
 	expect(plain, true, refused, -EIO, "");
 	expect(plain, true, nonsense, -EPROTO, "");
+}
+
+/* A VM of the same name that is another domain's, or nobody's. */
+static void test_another_domains(void **state)
+{
+	static const struct step none[] = { { 0 } };
+
+	(void)state;
+	begin();
+	fake.domain = "5a1d3c2e-0000-4000-8000-00000000000b";
+	expect(plain, false, none, -EEXIST, "");
+	expect(plain, true, none, -EEXIST, "");
+	fake.domain = "";
+	expect(plain, false, none, -EEXIST, "");
+	expect(plain, true, none, -EEXIST, "");
+}
+
+/* The guest keeps what the agent would not give back. */
+static void test_last_one(void **state)
+{
+	static const struct step has_it[] = { { "qom-list", QOM_PORTS },
+					      { 0 } };
+	static const struct step gone[] = { { "qom-list", QOM_EMPTY }, { 0 } };
+
+	(void)state;
+	begin();
+	fake.num_devices = 1;
+	expect(plain, true, has_it, -ENOTSUP, "");
+	expect(plain, true, gone, 0, "remove;");
 }
 
 static void test_msix(void **state)
@@ -320,6 +370,8 @@ int main(void)
 		cmocka_unit_test(test_one_more_fails),
 		cmocka_unit_test(test_first),
 		cmocka_unit_test(test_out),
+		cmocka_unit_test(test_another_domains),
+		cmocka_unit_test(test_last_one),
 		cmocka_unit_test(test_msix),
 	};
 

@@ -16,6 +16,8 @@
 #include "lib/log.h"
 #include "pvdmad/spec.h"
 
+#define DOMAIN "5a1d3c2e-0000-4000-8000-00000000000a"
+
 struct world {
 	struct spec spec;
 	char folder[32];
@@ -110,6 +112,12 @@ static void test_refused(void **state)
 	assert_int_equal(set(w, "owner", "a "), -EINVAL);
 	assert_int_equal(set(w, "owner", "a\nquota=1G"), -EINVAL);
 	assert_int_equal(set(w, "owner", text), -EINVAL);
+	assert_int_equal(set(w, "domain", "vm1"), -EINVAL);
+	assert_int_equal(set(w, "domain", DOMAIN "0"), -EINVAL);
+	assert_int_equal(set(w, "domain",
+			     "5a1d3c2e0000-4000-8000-0000000000000a"),
+			 -EINVAL);
+	assert_null(w->spec.domain);
 	assert_int_equal(set(w, "control", "/tmp/x"), -EINVAL);
 	assert_int_equal(set(w, "nothing", "1"), -EINVAL);
 	assert_int_equal(w->spec.num_settings, 0);
@@ -171,6 +179,7 @@ static void test_saved_and_loaded(void **state)
 
 	assert_int_equal(set(w, "quota", "16M"), 0);
 	assert_int_equal(set(w, "owner", "a:b"), 0);
+	assert_int_equal(set(w, "domain", DOMAIN), 0);
 	assert_int_equal(set(w, "device", "01:00.0,driver=nvme"), 0);
 	assert_int_equal(set(w, "granule", "64K"), 0);
 	assert_int_equal(spec_finish(&w->spec), 0);
@@ -181,6 +190,7 @@ static void test_saved_and_loaded(void **state)
 	assert_int_equal(again.min, 16 << 20);
 	assert_int_equal(again.max, 16 << 20);
 	assert_string_equal(again.owner, "a:b");
+	assert_string_equal(again.domain, DOMAIN);
 	assert_string_equal(again.devices[0].driver, "nvme");
 	assert_string_equal(spec_get(&again, "granule"), "64K");
 	spec_done(&again);

@@ -311,6 +311,7 @@ class Help(unittest.TestCase):
 
     def complete(self, *words):
         script = (f"PATH={BUILD}:$PATH; . {ROOT}/packaging/bash-completion/pvdmactl; "
+                  "_pvdmactl_devices() { echo 0000:01:00.0 0000:02:00.1; }; "
                   "COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _pvdmactl; "
                   "printf '%s\\n' \"${COMPREPLY[@]}\"")
         out = subprocess.run(["bash", "-c", script, "bash", "pvdmactl", *words],
@@ -331,6 +332,14 @@ class Help(unittest.TestCase):
             self.assertEqual(self.complete(name, "--") - {"--help"}, options)
         self.assertEqual(self.complete("strategy", "vm1", "per"), {"persistent"})
         self.assertIn("quota=", self.complete("start", "vm1", "q"))
+
+    def test_completion_of_addresses(self):
+        """Bash breaks words at colons, and puts what it is given behind the last one."""
+        self.assertEqual(self.complete("attach", "vm1", ""), {"0000:01:00.0", "0000:02:00.1"})
+        self.assertEqual(self.complete("attach", "vm1", "0000", ":", "0"), {"01:00.0", "02:00.1"})
+        self.assertEqual(self.complete("detach", "vm1", "0000", ":", "02", ":", ""), {"00.1"})
+        self.assertEqual(self.complete("doctor", "--device", "0000", ":"), {"01:00.0", "02:00.1"})
+        self.assertEqual(self.complete("attach", "vm1", "0000", ":", "01", ":", "00.0", ""), set())
 
     def test_manual(self):
         """pvdmactl(1) describes each verb and each option."""

@@ -26,9 +26,12 @@ PYTHON = "/usr/bin/python3"
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 
 
-def domain(vm="", name="vm1", more=SHARED):
+UUID = "5a1d3c2e-0000-4000-8000-00000000000a"
+
+
+def domain(vm="", name="vm1", more=SHARED, uuid=UUID):
     metadata = f"<metadata><p:vm xmlns:p='{NS}' {vm}</metadata>" if vm else ""
-    return f"<domain type='kvm'><name>{name}</name>{metadata}{more}</domain>"
+    return (f"<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid>{metadata}{more}</domain>")
 
 
 VM = ("quota='256M' min='64M' max='0x40000000' weight='200' strategy='shared' queues='4' "
@@ -93,20 +96,35 @@ class Hook(Case):
         self.assertEqual(self.calls(), [["StartVM", "vm1", {
             "quota": "256M", "min": ["UInt64", 64 << 20], "max": ["UInt64", 1 << 30],
             "weight": ["UInt32", 200], "strategy": "shared", "queues": "4",
-            "devices": ["0000:01:00.0", "0000:02:00.1"], "owner": "64055:108"}]])
+            "devices": ["0000:01:00.0", "0000:02:00.1"], "owner": "64055:108",
+            "domain": UUID}]])
         for operation in ("start", "started", "stopped", "migrate", "restore", "attach"):
             self.assertEqual(self.hook(operation, domain(VM)), "")
         self.assertEqual(self.hook("reconnect", domain(VM)), "")
         self.hook("release", domain(VM))
         # a domain that could not start is released all the same
         self.assertEqual(self.hook("release", domain(VM)), "")
-        self.assertEqual([call[0] for call in self.calls()], ["StartVM", "StopVM", "StopVM"])
+        self.assertEqual([call[0] for call in self.calls()], ["StartVM", "StopVM"])
         self.assertIn("no VM vm1", self.hook("reconnect", domain(VM)))
+
+    def test_vm_of_another_domain(self):
+        """A domain whose start was refused for its VM's name does not end who has that name."""
+        self.start_bus("ok")
+        other = UUID[:-1] + "b"
+        self.hook("prepare", domain("quota='1M' name='web'/>"))
+        twin = domain("quota='1M' name='web'/>", name="vm2", uuid=other)
+        self.assertIn("not its own", self.hook("release", twin))
+        self.assertIn("no VM web for it", self.hook("reconnect", twin))
+        self.assertEqual(self.hook("reconnect", domain("quota='1M' name='web'/>")), "")
+        self.assertEqual([call[0] for call in self.calls()], ["StartVM"])
+        self.hook("release", domain("quota='1M' name='web'/>"))
+        self.assertEqual([call[0] for call in self.calls()], ["StartVM", "StopVM"])
 
     def test_name(self):
         self.start_bus("ok")
         self.hook("prepare", domain("quota='1M' name='other'/>", name="a b"))
-        self.assertEqual(self.calls(), [["StartVM", "other", {"quota": "1M", "devices": []}]])
+        self.assertEqual(self.calls(), [["StartVM", "other", {"quota": "1M", "devices": [],
+                                                              "domain": UUID}]])
         self.assertIn("set name=", self.hook("prepare", domain("quota='1M'/>", name="a b"), 1))
 
     def test_memory(self):
@@ -193,6 +211,11 @@ class Script(Case):
         subprocess.run(["sh", str(script), "vm1", "prepare", "begin", "-"], input=domain(VM),
                        check=True, text=True, timeout=60, env=self.env)
         self.assertEqual(self.calls()[0][:2], ["StartVM", "vm1"])
+        # what is none of pvdma's stays so, whatever it is called
+        for operation in ("prepare", "reconnect", "release"):
+            subprocess.run(["sh", str(script), "--help", operation, "begin", "-"],
+                           input=domain(name="--help"), check=True, text=True, timeout=60,
+                           env=self.env)
 
 
 class Attach(Case):

@@ -31,7 +31,9 @@ class Case(unittest.TestCase):
 class Life(Case):
     def test_start_and_stop(self):
         with Host() as host:
-            path = host.start_vm("vm.1", quota="16M", strategy="persistent")
+            uuid = "5a1d3c2e-0000-4000-8000-00000000000A"
+            path = host.start_vm("vm.1", quota="16M", strategy="persistent", domain=uuid)
+            self.assertEqual(host.vm_get("vm.1", "Domain"), uuid)
             self.assertEqual(path, "/org/pvdma1/vm/" + encode("vm.1"))
             self.assertEqual(host.vm_get("vm.1", "State"), "running")
             self.assertEqual(host.vm_get("vm.1", "Quota"), 16 << 20)
@@ -52,9 +54,38 @@ class Life(Case):
             self.assertEqual(list((host.runtime / "state").iterdir()), [])
             self.assert_error("NoSuchVM", "vm.1", host.manager().StopVM, "vm.1")
 
+    def busctl(self, host, member, *args):
+        return subprocess.Popen(["busctl", f"--address={host.address}", "--timeout=120", "call",
+                                 "org.pvdma1", "/org/pvdma1", "org.pvdma1.Manager", member, *args],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def test_stop_while_it_starts(self):
+        """Who is out of patience gets what they want in the end: nothing is left."""
+        for agent in ('exec "$@"', "exit 1"):
+            with Host() as host:
+                go = host.dir / "go"
+                host.systemd.command = [
+                    "sh", "-c", f"until [ -e {go} ]; do sleep 0.02; done; {agent}", "sh",
+                    *host.systemd.command]
+                start = self.busctl(host, "StartVM", "sa{sv}", "vm1", "3", "quota", "s", "1M",
+                                    "iommu", "s", "null", "devices", "as", "1", "null")
+                wait_for(host.manager().ListVMs, "the VM")
+                self.assertEqual(host.vm_get("vm1", "State"), "starting")
+                stop = self.busctl(host, "StopVM", "s", "vm1")
+                wait_for(lambda: "will be ended when" in host.log_text(), "the stop")
+                self.assert_error("Failed", "is starting", host.manager().StopVM, "vm1")
+                go.touch()
+                start.communicate(timeout=TIMEOUT)
+                self.assertEqual(start.returncode == 0, agent != "exit 1")
+                self.assertEqual(stop.communicate(timeout=TIMEOUT)[0], "")
+                self.assertEqual(stop.returncode, 0)
+                self.assertEqual(host.manager().ListVMs(), [])
+                self.assertEqual(list((host.runtime / "state").iterdir()), [])
+
     def test_service_restart(self):
         with Host() as host:
-            host.start_vm("vm1", quota="16M", weight=dbus.UInt32(7))
+            uuid = "5a1d3c2e-0000-4000-8000-00000000000a"
+            host.start_vm("vm1", quota="16M", weight=dbus.UInt32(7), domain=uuid)
             host.start_vm("vm2", quota="8M", min="4M", max="32M")
             pids = [host.pid("vm1"), host.pid("vm2")]
             host.stop(kill=True)
@@ -62,6 +93,8 @@ class Life(Case):
             self.assertEqual([host.pid("vm1"), host.pid("vm2")], pids)
             self.assertEqual([n for n, _ in sorted(host.manager().ListVMs())], ["vm1", "vm2"])
             self.assertEqual(host.vm_get("vm1", "Weight"), 7)
+            self.assertEqual(host.vm_get("vm1", "Domain"), uuid)
+            self.assertEqual(host.vm_get("vm2", "Domain"), "")
             self.assertEqual(host.vm_get("vm2", "Max"), 32 << 20)
             self.assertEqual(json.loads(host.vm("vm2").Query("ping"))["pid"], pids[1])
             host.vm("vm2").SetQuota(dbus.UInt64(24 << 20))

@@ -35,14 +35,16 @@ def plain(value):
 
 
 class Vm(dbus.service.Object):
-    def __init__(self, bus, name, state):
-        self.state = state
+    def __init__(self, bus, name, state, settings):
+        devices = [(str(a), i + 1, "", "") for i, a in enumerate(settings["devices"])]
+        self.properties = {"State": state, "Domain": settings.get("domain", ""),
+                           "Devices": dbus.Array(devices, signature="(suss)")}
         super().__init__(bus, f"/org/pvdma1/vm/{name}")
 
     @dbus.service.method("org.freedesktop.DBus.Properties", in_signature="ss", out_signature="v")
     def Get(self, interface, name):
-        assert (interface, name) == (VM, "State")
-        return self.state
+        assert interface == VM
+        return self.properties[name]
 
 
 class Manager(dbus.service.Object):
@@ -65,11 +67,14 @@ class Manager(dbus.service.Object):
     def StartVM(self, name, settings, good, bad):
         self.note("StartVM", str(name), plain(settings))
         if self.mode in ("ok", "failed"):
-            self.vms[name] = Vm(self.bus, name, "failed" if self.mode == "failed" else "running")
+            self.vms[name] = Vm(self.bus, name, "failed" if self.mode == "failed" else "running",
+                                settings)
         self.answer(good, bad, dbus.ObjectPath(f"/org/pvdma1/vm/{name}"))
 
     @dbus.service.method(MANAGER, in_signature="s", out_signature="o")
     def GetVM(self, name):
+        if self.mode == "error":
+            raise Error("DeviceBusy", "device 0000:01:00.0 belongs to VM other")
         if name not in self.vms:
             raise Error("NoSuchVM", f"there is no VM {name}")
         return dbus.ObjectPath(f"/org/pvdma1/vm/{name}")
