@@ -143,12 +143,11 @@ static void unkeep(struct vm *vm)
 static int endpoint_detached(struct vm *vm)
 {
 	mode_update(vm);
-	if (count_endpoints(vm, true) == 0) {
-		ahead_forget(vm);
-		return reclaim_end_requests(vm);
-	}
 	unkeep(vm);
-	return 0;
+	if (count_endpoints(vm, true) > 0)
+		return 0;
+	ahead_forget(vm);
+	return reclaim_end_requests(vm);
 }
 
 void vm_endpoint_remove(struct vm *vm, uint32_t endpoint)
@@ -195,6 +194,8 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 	/* From now on each granule can end by itself (DEV-STRICT-1). */
 	if (!strict && endpoints_strict(vm)) {
 		crash_point("attached-strictly");
+		/* what the direct mapping has had, too */
+		mode_update(vm);
 		r = reclaim_coarse(vm);
 	}
 	if (r < 0)

@@ -192,7 +192,6 @@ int extent_add_piece(struct vm *vm, uint32_t extent, uint64_t from,
 	int r;
 
 	ahead_ended(vm, e);
-	observe_ended(vm, e);
 	if (!next_piece(vm, from, last, &piece))
 		return 0;
 	assert(piece.iova == from && piece.size == last - from + 1);
@@ -233,6 +232,8 @@ void extent_forget(struct vm *vm, uint32_t extent)
 	struct ledger_extent *e = ledger_get(vm->ledger, extent);
 
 	ahead_ended(vm, e);
+	/* evicted, and told so, or ended for another cause */
+	observe_ended(vm, e);
 	if (!(e->flags & LEDGER_VICTIM))
 		policy_removed(vm->policy, extent);
 	if (e->flags & LEDGER_KEPT)

@@ -363,10 +363,15 @@ static int leave_visible(struct memory *mem, size_t at, const void *source,
 	return 0;
 }
 
-/* Takes @source off all that it announced within [first, last]. */
+/*
+ * Takes @source off all that it announced within [first, last], but where that is
+ * refused: the first refusal is returned.
+ */
 static int leave(struct memory *mem, const void *source, uint64_t first,
 		 uint64_t last)
 {
+	int ret = 0;
+
 	for (size_t i = 0; i < mem->replaced.n;) {
 		struct entry *entry = mem->replaced.entries[i];
 
@@ -390,12 +395,12 @@ static int leave(struct memory *mem, const void *source, uint64_t first,
 			break;
 		if (has_source(entry, source))
 			r = leave_visible(mem, i, source, &gone);
-		if (r < 0)
-			return r;
-		if (!gone)
+		if (ret == 0)
+			ret = r;
+		if (!gone || r < 0)
 			i++;
 	}
-	return 0;
+	return ret;
 }
 
 /* What [first, last] means to @source in @list: 0, ENOENT or EINVAL. */

@@ -192,6 +192,9 @@ static int request_map(struct vm *vm, struct request *req)
 		trace_evictions(&vm->trace, &vm->root->stats, true);
 		r = reclaim_room(vm, plan.bytes, plan.pieces, ranges, n);
 		trace_evictions(&vm->trace, &vm->root->stats, false);
+		if (r != 0 && plan.head != LEDGER_NONE)
+			/* what is mapped already has not failed */
+			pos = ledger_first(ledger_get(vm->ledger, plan.head));
 	}
 
 	/* Charge and map; one IOMMU mapping an extent. */

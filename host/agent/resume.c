@@ -109,9 +109,10 @@ static int end_extent(struct vm *vm, uint32_t extent)
 	return 0;
 }
 
-/* One piece of a cut granule: it may be mapped, or not yet. */
+/* One piece of a cut granule: it may be mapped, or not (yet). */
 static int map_again(struct vm *vm, struct ledger_extent *e, uint64_t pos,
-		     const struct memory_region *region, uint64_t size)
+		     const struct memory_region *region, uint64_t size,
+		     bool anew)
 {
 	const struct iommu_map map = {
 		.iova = pos,
@@ -125,6 +126,9 @@ static int map_again(struct vm *vm, struct ledger_extent *e, uint64_t pos,
 		e->flags |= LEDGER_PARTIAL;
 		return 0;
 	}
+	if (r == 0 && !anew && (e->flags & LEDGER_PARTIAL))
+		/* it had been refused, as a rule for want of room */
+		return iommu_unmap(vm->iommu, pos, size, NULL);
 	e->charge.bytes += size;
 	e->pieces++;
 	return 0;
@@ -163,7 +167,7 @@ static int settle_cut(struct vm *vm, struct ledger_extent *e, bool anew)
 		if (r < 0)
 			return r;
 		to = min(last, memory_region_last(region));
-		r = map_again(vm, e, from, region, to - from + 1);
+		r = map_again(vm, e, from, region, to - from + 1, anew);
 		if (r < 0 || to == last)
 			return r;
 		pos = to + 1;

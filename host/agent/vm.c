@@ -2,17 +2,8 @@
 /*
  * vm.c - the life of a VM: what it consists of, and its larger events
  *
- * Owns struct vm and its parts, and the question whether the driver that we
- * know still lives. Invariants: those of vm.h; and the table is
- * writable only between a request of the driver that registered its leaves and
- * the next stop of the queues. Locks: none. In a request's way: INIT
- * ends here.
- *
- * Pause or reset? To a backend both stop the queues, and what starts them
- * again may be the same driver, or firmware and another one, in whose memory
- * the old leaves would lie. So after a start nothing is written until a request
- * shows who is there: an INIT (a new driver; all is forgotten) or any other
- * (the old one, which goes on).
+ * Owns struct vm and its parts; whether the guest's driver lives is driver.c's
+ * question. Invariants: those of vm.h. Locks: none. In a request's way: not.
  */
 #include "host/agent/vm.h"
 
@@ -40,9 +31,6 @@
 #include "host/lib/durable.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
-
-/* A guest that sends requests this long after a reset did not die of it. */
-#define VM_RESET_USEC 2000000
 
 DEFINE_CLEANUP(vm, struct vm *, vm_free);
 
@@ -327,102 +315,6 @@ void vm_free(struct vm *vm)
 	free(vm);
 }
 
-/* --- lives of drivers --- */
-
-int vm_forget_driver(struct vm *vm)
-{
-	durable_store(&vm->root->inited, false);
-	vm->root->reset_seen = 0;
-	crash_point("forget-driver");
-	endpoints_forget(vm);
-	ahead_forget(vm);
-	prefetch_forget(vm);
-	curve_forget(vm->curve);
-	table_set_writable(vm->table, false);
-	table_forget(vm->table);
-	mode_update(vm);
-	return reclaim_end_requests(vm);
-}
-
-static int check_init(const struct vm *vm, const struct request_init *init)
-{
-	const uint64_t *nonce;
-
-	if (init->version == 0 || init->version > VIRTIO_PVDMA_VERSION)
-		return VERDICT_UNSUPP;
-	if (init->nonce == 0 || !is_aligned(init->nonce_addr, 8))
-		return VERDICT_INVAL;
-	nonce = memory_translate(vm->memory, init->nonce_addr, sizeof(*nonce),
-				 IOMMU_READ);
-	if (!nonce)
-		return VERDICT_RANGE;
-	if (le64toh(__atomic_load_n(nonce, __ATOMIC_ACQUIRE)) == init->nonce)
-		return 0;
-	log_ratelimited(
-		LOG_ERR,
-		"the guest's memory is not the memory that its VMM handed out: is its backend shared (share=on)?");
-	return VERDICT_BADMEM;
-}
-
-int vm_init(struct vm *vm, const struct request_init *init)
-{
-	int r = check_init(vm, init);
-
-	if (r != 0)
-		return r;
-	r = vm_forget_driver(vm);
-	if (r < 0)
-		return r;
-	vm->root->stats.resets++;
-	vm->root->inited = true;
-	table_set_writable(vm->table, true);
-	return 0;
-}
-
-void vm_driver_lives(struct vm *vm)
-{
-	if (vm->root->reset_seen != 0 &&
-	    vm_now() - vm->root->reset_seen > VM_RESET_USEC)
-		vm->root->reset_seen = 0;
-	if (vm->root->table.writable)
-		return;
-	table_set_writable(vm->table, true);
-	vm_notify_work(vm);
-}
-
-static void vm_reset(struct vm *vm)
-{
-	if (vm->root->inited)
-		vm->root->stats.resets++;
-	(void)vm_forget_driver(vm);
-}
-
-void vm_device_reset(struct vm *vm)
-{
-	if (vm->root->running)
-		vm->root->reset_seen = max(vm_now(), (uint64_t)1);
-	else
-		vm_reset(vm);
-}
-
-/* A device was reset, the queues stopped, memory moves: so the VM was reset. */
-static void layout_changes(struct vm *vm)
-{
-	if (!vm->root->running && vm->root->reset_seen != 0)
-		vm_reset(vm);
-}
-
-void vm_queues_start(struct vm *vm)
-{
-	vm->root->running = true;
-}
-
-void vm_queues_stop(struct vm *vm)
-{
-	vm->root->running = false;
-	table_set_writable(vm->table, false);
-}
-
 /* --- memory --- */
 
 int vm_memory_add(struct vm *vm, const void *source, uint64_t gpa,
@@ -431,7 +323,7 @@ int vm_memory_add(struct vm *vm, const void *source, uint64_t gpa,
 	const struct memory_region *region = NULL;
 	int r;
 
-	layout_changes(vm);
+	vm_layout_changes(vm);
 	r = memory_add(vm->memory, source, gpa, size, fd, offset, prot,
 		       &region);
 	if (r == 0 && region) {
@@ -446,19 +338,22 @@ int vm_memory_remove(struct vm *vm, const void *source, uint64_t gpa,
 {
 	int r;
 
-	layout_changes(vm);
+	vm_layout_changes(vm);
 	r = memory_remove(vm->memory, source, gpa, size);
 	mode_update(vm);
 	return r;
 }
 
-void vm_memory_drop(struct vm *vm, const void *source)
+int vm_memory_drop(struct vm *vm, const void *source)
 {
-	int r = memory_drop(vm->memory, source);
+	int r;
 
+	vm_layout_changes(vm);
+	r = memory_drop(vm->memory, source);
 	if (r < 0)
 		(void)log_err_errno(r, "guest memory stays mapped");
 	mode_update(vm);
+	return r;
 }
 
 /* --- what others ask and set --- */

@@ -150,11 +150,18 @@ int vm_memory_add(struct vm *vm, const void *source, uint64_t gpa,
 		  uint64_t size, int fd, uint64_t offset, uint32_t prot);
 int vm_memory_remove(struct vm *vm, const void *source, uint64_t gpa,
 		     uint64_t size);
-/* Takes back all that @source announced: its connection ended. */
-void vm_memory_drop(struct vm *vm, const void *source);
+/*
+ * Takes back all that @source announced. 0; or a negative errno, logged: what could
+ * not be unmapped stays announced, of a source that must not come again.
+ */
+int vm_memory_drop(struct vm *vm, const void *source);
 
-/* The VMM reset a device; with the queues stopped, that is a VM reset. */
+/*
+ * The VMM reset the VM's own device, or that of an endpoint: with the queues
+ * stopped, that is a VM reset, unless it is of one that no driver looks after.
+ */
 void vm_device_reset(struct vm *vm);
+void vm_endpoint_reset(struct vm *vm, uint32_t endpoint);
 
 /*
  * An endpoint came (its device is ready to be used) or went. 0, or -EEXIST,

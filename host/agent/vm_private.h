@@ -128,6 +128,8 @@ void vm_notify_config(const struct vm *vm);
  */
 bool vm_may_map_more(const struct vm *vm);
 
+/* driver.c */
+
 /*
  * Forgets the driver and what was mapped for it, and writes to no leaf. 0 or a
  * negative errno.
@@ -137,6 +139,8 @@ int vm_forget_driver(struct vm *vm);
 int vm_init(struct vm *vm, const struct request_init *init);
 /* The driver showed that it lives: its table may be written again. */
 void vm_driver_lives(struct vm *vm);
+/* Memory is about to come or go, as it does when a VM is reset. */
+void vm_layout_changes(struct vm *vm);
 
 static inline uint8_t vm_shift(const struct vm *vm)
 {

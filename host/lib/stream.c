@@ -123,7 +123,8 @@ int stream_in_resume(struct stream_in *in, struct keeper *keeper)
 		return -EUCLEAN;
 	while (num < in->num && in->kept[num].at < done &&
 	       (in->kept[num].at < last->before ||
-		last->of.msg_hdr.msg_controllen > 0)) {
+		last->of.msg_hdr.msg_controllen > 0 ||
+		(last->of.msg_hdr.msg_flags & MSG_CTRUNC))) {
 		/* One that was not kept was taken, or is refused later. */
 		if (in->kept[num].id != 0) {
 			in->fds[num] = keeper_claim(keeper, in->kept[num].id);
@@ -134,6 +135,8 @@ int stream_in_resume(struct stream_in *in, struct keeper *keeper)
 	}
 	if (num < in->num)
 		in->lost = 0;
+	if (last->of.msg_len > 0 && (last->of.msg_hdr.msg_flags & MSG_CTRUNC))
+		in->lost = 1;
 	in->num = num;
 	return 0;
 }
@@ -185,10 +188,12 @@ static void keep_fd(struct stream_in *in, int fd)
 	durable_store(&in->num, i + 1);
 }
 
-/* Gives each descriptor that came along to @fn, which owns it then. */
-static void each_fd(struct msghdr *msg, struct stream_in *in,
-		    void (*fn)(struct stream_in *in, int fd))
+/* Gives each descriptor that came along to @fn, which owns it then. How many? */
+static size_t each_fd(struct msghdr *msg, struct stream_in *in,
+		      void (*fn)(struct stream_in *in, int fd))
 {
+	size_t all = 0;
+
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
 	     c = CMSG_NXTHDR(msg, c)) {
 		size_t n;
@@ -202,16 +207,23 @@ static void each_fd(struct msghdr *msg, struct stream_in *in,
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
 			fn(in, fd);
 		}
+		all += n;
 	}
+	return all;
 }
 
-/* Each descriptor that came is in @in, or closed. */
-static void take_fds(struct stream_in *in, struct msghdr *msg)
+/* Each descriptor that came is in @in, or closed. How many came? */
+static size_t take_fds(struct stream_in *in, struct msghdr *msg)
 {
-	each_fd(msg, in, keep_fd);
-	/* The kernel closed those that did not fit into the buffer. */
+	size_t n = each_fd(msg, in, keep_fd);
+
+	/*
+	 * The kernel closed those that did not fit into the buffer, or that
+	 * it could not give us.
+	 */
 	if (msg->msg_flags & MSG_CTRUNC)
 		in->lost = 1;
+	return n;
 }
 
 /* What was looked at belongs to what comes next. */
@@ -239,8 +251,12 @@ union fd_room {
 	char bytes[CMSG_SPACE((STREAM_FDS_MAX + 2) * sizeof(int))];
 };
 
-/* Puts what comes with the next bytes into the keeper; how many these are. */
-static ssize_t look(int fd, struct stream_in *in, const struct iovec *iov)
+/*
+ * Puts what comes with the next bytes into the keeper; how many these are, and
+ * *@ret_fds descriptors.
+ */
+static ssize_t look(int fd, struct stream_in *in, const struct iovec *iov,
+		    size_t *ret_fds)
 {
 	union fd_room room;
 	struct iovec copy = *iov;
@@ -259,9 +275,27 @@ static ssize_t look(int fd, struct stream_in *in, const struct iovec *iov)
 	if (n < 0)
 		return -errno;
 	crash_point("peeked");
-	take_fds(in, &msg);
+	*ret_fds = take_fds(in, &msg);
 	crash_point("message-fds-kept");
 	return n;
+}
+
+/*
+ * The bytes were read of which was @seen that they come with so many descriptors.
+ * None came: what was seen belongs to what comes next, unless the kernel says that
+ * it could not give them. Another number: some are lost.
+ */
+static void settle_fds(struct stream_in *in, struct msghdr *msg, size_t seen,
+		       uint32_t before, uint32_t lost)
+{
+	size_t n = each_fd(msg, in, drop_fd);
+
+	if (n == 0 && !(msg->msg_flags & MSG_CTRUNC)) {
+		forget_from(in, before);
+		in->lost = lost;
+	} else if (n != seen || (msg->msg_flags & MSG_CTRUNC)) {
+		in->lost = 1;
+	}
 }
 
 ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size)
@@ -271,10 +305,11 @@ ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size)
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	uint32_t before = in->num, lost = in->lost;
 	bool kept = keeper_active(in->keeper);
+	size_t seen = 0;
 	ssize_t n;
 
 	if (kept) {
-		n = look(fd, in, &iov);
+		n = look(fd, in, &iov, &seen);
 		if (n <= 0)
 			return n;
 		iov.iov_len = (size_t)n;
@@ -282,13 +317,13 @@ ssize_t stream_in_read(int fd, struct stream_in *in, void *to, size_t size)
 	msg.msg_control = &room;
 	msg.msg_controllen = sizeof(room);
 	n = stream_receive(fd, &in->count, &msg);
-	if (n < 0 || (kept && msg.msg_controllen == 0)) {
+	if (n < 0) {
 		forget_from(in, before);
 		in->lost = lost;
 	} else if (kept) {
-		each_fd(&msg, in, drop_fd);
+		settle_fds(in, &msg, seen, before, lost);
 	} else {
-		take_fds(in, &msg);
+		(void)take_fds(in, &msg);
 	}
 	return n;
 }

@@ -21,13 +21,13 @@
 #include "check.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/watchdog.h"
 #include "machine.h"
 #include "messages.h"
 #include "pci.h"
 #include "problem.h"
 #include "service.h"
 #include "vfio_open.h"
-#include "watchdog.h"
 
 #define _cleanup_problems_ _cleanup_(problems_done)
 

@@ -259,6 +259,22 @@ static void test_index(void **state)
 	assert_int_equal(g.index, ARRAY_SIZE(many) - 1);
 }
 
+/* Not what is mapped already, where there is no room for the rest. */
+static void test_index_full(void **state)
+{
+	const struct virtio_pvdma_range r[2] = {
+		guest_range(1500, 200),
+		guest_range(2000, 1),
+	};
+
+	(void)state;
+	assert_int_equal(guest_map(&g, 2000, 924), OK);
+	for (uint64_t i = 0; i < 924; i++)
+		guest_hold(&g, 2000 + i);
+	assert_int_equal(guest_ranges(&g, VIRTIO_PVDMA_T_MAP, r, 2), QUOTA);
+	assert_int_equal(g.index, 0);
+}
+
 /* --- endpoints --- */
 
 /*
@@ -560,17 +576,18 @@ static void test_many_ranges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_before_init),	 TEST(test_init_version),
-		TEST(test_init_nonce),	 TEST(test_init_refused),
-		TEST(test_init_forgets), TEST(test_features),
-		TEST(test_malformed),	 TEST(test_copy),
-		TEST(test_index),	 TEST(test_attach),
-		TEST(test_attach_again), TEST(test_detach_last),
-		TEST(test_map),		 TEST(test_coalesce),
-		TEST(test_map_whole),	 TEST(test_map_again),
-		TEST(test_map_quota),	 TEST(test_map_no_quota),
-		TEST(test_map_refused),	 TEST(test_map_keeps_own),
-		TEST(test_lying_table),	 TEST(test_many_ranges),
+		TEST(test_before_init),	  TEST(test_init_version),
+		TEST(test_init_nonce),	  TEST(test_init_refused),
+		TEST(test_init_forgets),  TEST(test_features),
+		TEST(test_malformed),	  TEST(test_copy),
+		TEST(test_index),	  TEST(test_index_full),
+		TEST(test_attach),	  TEST(test_attach_again),
+		TEST(test_detach_last),	  TEST(test_map),
+		TEST(test_coalesce),	  TEST(test_map_whole),
+		TEST(test_map_again),	  TEST(test_map_quota),
+		TEST(test_map_no_quota),  TEST(test_map_refused),
+		TEST(test_map_keeps_own), TEST(test_lying_table),
+		TEST(test_many_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

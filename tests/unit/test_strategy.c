@@ -241,6 +241,25 @@ static void test_persistent_takes_over(void **state)
 	assert_int_equal(guest_map(&g, 4096, 1), OK);
 }
 
+/* DEV-PERSIST-1: ... as long as any is attached, and no longer. */
+static void test_persistent_gone(void **state)
+{
+	(void)state;
+	boot(DIRECT_MAP, MB(64), 0);
+	guest_work(&g);
+	assert_int_equal(guest_attach_as(&g, 0, PERSISTENT), OK);
+	assert_int_equal(guest_map(&g, 0, 1024), OK);
+	assert_int_equal(guest_detach(&g, 0), OK);
+	assert_int_equal(guest_attach_as(&g, 0, ON_DEMAND), OK);
+	assert_int_equal(guest_map(&g, 0, 1024), OK);
+	/* what was asked for stays when the direct mapping ends */
+	vm_set_strategy(g.vm, ON_DEMAND);
+	guest_work(&g);
+	assert_int_equal(guest_stats(&g).mapped_bytes, MB(4));
+	assert_int_equal(vm_set_quota(g.vm, MB(4)), 0);
+	assert_int_equal(guest_map(&g, 4096, 8), OK);
+}
+
 /* DEV-PERSIST-1, where the host's system is what limits. */
 static void test_persistent_entries(void **state)
 {
@@ -252,6 +271,30 @@ static void test_persistent_entries(void **state)
 	assert_int_equal(guest_map(&g, 100, 1), LIMIT);
 	for (uint64_t i = 0; i < 8; i += 2)
 		assert_mapped(&g, i, 1, true);
+}
+
+/* What ends with its use is waited for each time, whatever the quota. */
+static void test_curve(void **state)
+{
+	uint64_t now = 10000 * UINT64_C(1000000);
+	struct vm_curve curve;
+
+	(void)state;
+	boot(SHARED, MB(4), 0);
+	assert_int_equal(guest_attach_as(&g, 0, SHARED), OK);
+	(void)vm_observe(g.vm, now);
+	for (uint64_t i = 0; i < 4000; i++) {
+		hold(i % 200, 1);
+		assert_int_equal(guest_map(&g, i % 200, 1), OK);
+		drop(i % 200, 1);
+		assert_int_equal(guest_unmap(&g, i % 200, 1), OK);
+	}
+	(void)vm_observe(g.vm, now + 1000000);
+	vm_get_curve(g.vm, &curve);
+	assert_true(curve.n > 1);
+	assert_true(curve.points[0].waits_per_s > 100);
+	assert_true(curve.points[curve.n - 1].waits_per_s >
+		    0.9 * curve.points[0].waits_per_s);
 }
 
 /*
@@ -267,6 +310,8 @@ static void test_direct_yields(void **state)
 	hold(40, 1);
 	assert_int_equal(guest_map(&g, 40, 1), OK);
 	assert_int_equal(guest_attach_as(&g, 1, SHARED), OK);
+	/* before the answer: DEV-STRICT-2 */
+	assert_int_equal(guest_stats(&g).mapped_bytes, MB(2));
 	guest_work(&g);
 	assert_int_equal(guest_stats(&g).mapped_bytes, MB(2));
 	drop(40, 1);
@@ -297,7 +342,9 @@ int main(void)
 		TEST(test_coarse_end),
 		TEST(test_persistent),
 		TEST(test_persistent_takes_over),
+		TEST(test_persistent_gone),
 		TEST(test_persistent_entries),
+		TEST(test_curve),
 		TEST(test_direct_yields),
 	};
 

@@ -281,6 +281,34 @@ static void test_reset_layout(void **state)
 	assert_reset();
 }
 
+/* A device that was plugged in, which its VMM resets: those that work go on. */
+static void test_reset_plugged(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_map(&g, 0, 8), OK);
+	assert_int_equal(vm_endpoint_add(g.vm, 1), 0);
+	vm_queues_stop(g.vm);
+	vm_endpoint_reset(g.vm, 1);
+	assert_int_equal(
+		vm_memory_add(g.vm, &g, MB(128), MB(1), g.fd, 0, GUEST_RW), 0);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_map(&g, 0, 1), OK);
+	assert_mapped(&g, 0, 8, true);
+	/* and while the VM runs, and is paused later */
+	vm_endpoint_reset(g.vm, 1);
+	vm_queues_stop(g.vm);
+	assert_int_equal(vm_memory_remove(g.vm, &g, MB(128), MB(1)), 0);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_map(&g, 0, 1), OK);
+	assert_mapped(&g, 0, 8, true);
+	assert_int_equal(guest_stats(&g).resets, 1);
+	/* with the VM all are reset, in any order */
+	vm_queues_stop(g.vm);
+	vm_endpoint_reset(g.vm, 1);
+	vm_endpoint_reset(g.vm, 0);
+	assert_reset();
+}
+
 static void test_reset_init(void **state)
 {
 	(void)state;
@@ -367,6 +395,7 @@ int main(void)
 		TEST(test_new_driver),
 		TEST(test_reset_stopped),
 		TEST(test_reset_running),
+		TEST(test_reset_plugged),
 		TEST(test_reset_layout),
 		TEST(test_reset_init),
 		TEST(test_not_running),

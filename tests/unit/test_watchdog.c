@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Unit tests of host/pvdmad/watchdog.c: what the service manager is told.
+ * Unit tests of host/lib/watchdog.c: what the service manager is told.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "pvdmad/watchdog.h"
+#include "lib/watchdog.h"
 
 /* The service manager's end, of an abstract name that is this process's. */
 static int listen_here(void)

@@ -21,6 +21,7 @@
 #include "device/device_impl.h"
 #include "lib/log.h"
 #include "lib/macros.h"
+#include "lib/watchdog.h"
 
 void device_done(struct device *dev)
 {
@@ -152,9 +153,14 @@ int device_set_irqs(struct device *dev, const struct vfio_irq_set *set)
 
 int device_reset(struct device *dev)
 {
+	int r;
+
 	if (!(dev->info.flags & VFIO_DEVICE_FLAGS_RESET))
 		return -EOPNOTSUPP;
-	return dev->ops->reset(dev);
+	watchdog_wait();
+	r = dev->ops->reset(dev);
+	watchdog_go_on();
+	return r;
 }
 
 static void disable_irqs(struct device *dev)

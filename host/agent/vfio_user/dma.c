@@ -208,8 +208,9 @@ int vfu_dma_map(struct vfu_session *session, struct vfu_message *msg,
 	if (r)
 		return r;
 	if (region.backed) {
-		r = vm_memory_add(session->vm, session, map.address, map.size,
-				  msg->fds[0], map.offset, prot_of(map.flags));
+		r = vm_memory_add(session->vm, session->source, map.address,
+				  map.size, msg->fds[0], map.offset,
+				  prot_of(map.flags));
 		if (r)
 			return r;
 	}
@@ -261,7 +262,8 @@ static int unmap_range(struct vfu_session *session, uint64_t address,
 	for (size_t i = first; i < end; i++)
 		backed |= dma->regions[i].backed;
 	if (backed) {
-		r = vm_memory_remove(session->vm, session, address, size);
+		r = vm_memory_remove(session->vm, session->source, address,
+				     size);
 		if (r)
 			return r;
 	}
@@ -290,8 +292,9 @@ int vfu_dma_unmap(struct vfu_session *session, struct vfu_message *msg,
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) {
 		if (unmap.address != 0 || unmap.size != 0)
 			return EINVAL;
-		vm_memory_drop(session->vm, session);
-		vfu_dma_drop(session);
+		r = vm_memory_drop(session->vm, session->source);
+		if (r == 0)
+			vfu_dma_drop(session);
 	} else {
 		r = unmap_range(session, unmap.address, unmap.size);
 	}
@@ -356,7 +359,7 @@ static int restore(struct vfu_session *session, struct region_slot *s)
 		fd = keeper_claim(session->keeper, s->file);
 		if (fd < 0)
 			return -EBADF;
-		r = vm_memory_restore(session->vm, session, s->address,
+		r = vm_memory_restore(session->vm, session->source, s->address,
 				      s->last - s->address + 1, fd, s->offset,
 				      prot_of(s->flags));
 		if (r != 0)

@@ -338,7 +338,8 @@ int vfu_channel_resume(struct vfu_channel *channel, int fd,
 
 	if (stream_done(&w->in.count) > VFU_MESSAGE_MAX ||
 	    w->out_size > VFU_MESSAGE_MAX ||
-	    stream_done(&w->out_count) > VFU_MESSAGE_MAX)
+	    stream_done(&w->out_count) > VFU_MESSAGE_MAX ||
+	    (w->out_size > 0 && stream_done(&w->out_count) > w->out_size))
 		return -EUCLEAN;
 	init(channel, fd, room);
 	stream_in_begin(&w->in, room->keeper);

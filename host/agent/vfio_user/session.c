@@ -105,10 +105,12 @@ static struct vfu_session *make(struct device *dev, struct vm *vm,
 				struct vfio_user_stats *stats,
 				struct vfu_state *state)
 {
+	static uintptr_t sources; /* one loop: sessions are made by it alone */
 	struct vfu_session *session = calloc(1, sizeof(*session));
 
 	if (!session)
 		return NULL;
+	session->source = (const void *)++sources;
 	session->s = state ? state : &session->own;
 	session->dev = dev;
 	session->vm = vm;
@@ -182,6 +184,9 @@ int vfu_session_resume(int fd, struct device *dev, struct vm *vm,
 		return r;
 	}
 	session->again = state->phase == VFU_EXECUTING && !executed;
+	/* it is over for who refuses VERSION, and that is done again */
+	if (session->again)
+		state->over = false;
 	if (executed)
 		finish_message(session);
 	if (state->wire.out_size > 0 && state->wire.out_region > 0)
@@ -200,7 +205,7 @@ void vfu_session_free(struct vfu_session *session)
 	if (session->s->negotiated) {
 		device_quiesce(session->dev);
 		vm_endpoint_remove(session->vm, session->endpoint);
-		vm_memory_drop(session->vm, session);
+		(void)vm_memory_drop(session->vm, session->source);
 	}
 	crash_point("vfu-closing");
 	vfu_dma_drop(session);
@@ -255,6 +260,7 @@ static int negotiate(struct vfu_session *session, struct vfu_message *msg,
 	memcpy(payload + sizeof(version), text, len);
 
 	r = vm_endpoint_add(session->vm, session->endpoint);
+	crash_point("vfu-endpoint");
 	if (r == -EEXIST && session->again)
 		r = 0;
 	if (r < 0) {
@@ -283,7 +289,7 @@ static int reset(struct vfu_session *session, struct vfu_message *msg,
 	session->stats->resets++;
 	session->s->told_denied = false;
 	r = device_reset(session->dev);
-	vm_device_reset(session->vm);
+	vm_endpoint_reset(session->vm, session->endpoint);
 	return r;
 }
 

@@ -53,6 +53,7 @@ struct vfu_session {
 	struct vm *vm;
 	struct vfio_user_stats *stats;
 	uint32_t endpoint;
+	const void *source; /* of memory: no other session's, ever */
 	struct vfu_dma dma;
 };
 

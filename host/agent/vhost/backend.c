@@ -543,14 +543,14 @@ static int resume_session(struct vhost *vhost)
 
 int vhost_resume(struct vhost *vhost)
 {
-	int r;
+	int r = vhost->s->connection == 0 ? 0 : resume_session(vhost);
 
-	if (vhost->s->connection == 0)
-		return 0;
-	r = resume_session(vhost);
 	if (r < 0)
 		return log_err_errno(
 			r, "vhost-user: the session cannot be resumed");
+	/* the last queue's stop is noted before the VM hears of it */
+	if (vhost->num_running == 0)
+		vm_queues_stop(vhost->vm);
 	return 0;
 }
 

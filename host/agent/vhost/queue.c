@@ -107,6 +107,7 @@ static void queue_update(struct queue *q)
 	struct vhost *vhost = q->vhost;
 
 	queue_note(q);
+	crash_point("queue-noted");
 	if (running == q->running)
 		return;
 	q->running = running;

@@ -5,13 +5,15 @@
  * A write to sysfs that binds a device returns when the driver's probe() has, and
  * one that unbinds it when its last request has ended: a disk that is reset, or a
  * NIC that loads its firmware, may need more than the watchdog allows. A service
- * that was killed there would leave the device between two drivers. So the
- * watchdog is told to wait (WATCHDOG_USEC=, sd_notify(3)), but not for ever.
+ * that was killed there would leave the device between two drivers. So may the reset
+ * of a device, for which the kernel waits a minute; an agent that was killed there
+ * would begin it anew. So the watchdog is told to wait (WATCHDOG_USEC=,
+ * sd_notify(3)), but not for ever.
  *
  * Owns: nothing. Invariant: outside of the two calls the unit's time holds.
  * Locks: none. In a request's way: not.
  */
-#include "pvdmad/watchdog.h"
+#include "lib/watchdog.h"
 
 #include <inttypes.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 /*
  * watchdog.h - the service manager's patience while a driver takes its time
  */
-#ifndef PVDMA_PVDMAD_WATCHDOG_H
-#define PVDMA_PVDMAD_WATCHDOG_H
+#ifndef PVDMA_LIB_WATCHDOG_H
+#define PVDMA_LIB_WATCHDOG_H
 
 /*
  * Between the two the service may be silent for ten minutes, else for as long as
