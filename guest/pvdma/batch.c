@@ -189,6 +189,20 @@ static int pvdma_batch_hold_run(struct pvdma_batch *b, struct pvdma_run run,
 	return err;
 }
 
+int pvdma_batch_hold_words(struct pvdma_batch *b, const struct pvdma_run *run)
+{
+	u64 granule = pvdma_track_granules(run->level, run->at), done;
+	int err = pvdma_batch_hold_run(b, *run, granule << b->track->shift,
+				       &done);
+
+	if (likely(!err))
+		return 0;
+	/* as below */
+	pvdma_batch_cancel(b);
+	pvdma_track_drop_words(b->track, run->level, run->at, done);
+	return err;
+}
+
 int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size)
 {
 	u64 first = pvdma_track_granule(b->track, addr);

@@ -9,6 +9,7 @@
 #include "pressure.h"
 
 struct pvdma;
+struct pvdma_run;
 struct pvdma_slot;
 struct pvdma_track;
 
@@ -48,6 +49,9 @@ static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,
  * cancelled.
  */
 int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size);
+
+/* The same of these words, and of no others that would hold the same granules. */
+int pvdma_batch_hold_words(struct pvdma_batch *b, const struct pvdma_run *run);
 
 /*
  * Has everything mapped that was noted so far; preemption is on afterwards.

@@ -41,7 +41,7 @@ static struct page *pvdma_coherent_get(struct device *dev, size_t size,
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
 	if (limit < READ_ONCE(pvdma_endpoint_of(dev)->pv->ram_last) &&
 	    limit <= DMA_BIT_MASK(32))
-		i = limit < DMA_BIT_MASK(32) ? 2 : 1;
+		i = limit <= DMA_BIT_MASK(24) ? 2 : 1;
 	for (;;) {
 		page = alloc_pages_node(dev_to_node(dev),
 					gfp | zones[i] | __GFP_ZERO, order);
@@ -111,7 +111,10 @@ struct page *pvdma_coherent_alloc_pages(struct device *dev, size_t size,
 	if (!page)
 		goto fail;
 	addr = page_to_phys(page);
-	gfp = gfpflags_allow_blocking(gfp) ? GFP_KERNEL : GFP_ATOMIC;
+	/* who must not wait for I/O does not for a leaf of the table, either */
+	gfp = gfpflags_allow_blocking(gfp) ?
+		      gfp & (__GFP_RECLAIM | __GFP_IO | __GFP_FS) :
+		      GFP_ATOMIC;
 	err = pvdma_coherent_hold(ep, addr, size, gfp);
 	/* this can't be copied: what is there for copies makes room */
 	if (unlikely(err == -ENOMEM) &&

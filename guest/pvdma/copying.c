@@ -33,11 +33,16 @@ static bool pvdma_copying_scarce(const struct pvdma *pv)
 	return READ_ONCE(copy_scarce) && pvdma_pressed(&pv->pressure);
 }
 
-/* May what is mapped with @attrs be copied, where that saves a wait? */
-bool pvdma_copying_may(struct pvdma_endpoint *ep, unsigned long attrs)
+/*
+ * May what is mapped with @dir and @attrs be copied, where that saves a wait? Not
+ * what is mapped in both directions: rings and doorbells of user space are, which
+ * the device and the program look at without a sync.
+ */
+bool pvdma_copying_may(struct pvdma_endpoint *ep, enum dma_data_direction dir,
+		       unsigned long attrs)
 {
 	/* what a driver keeps, and syncs by itself, is worth a mapping */
-	return !ep->strict &&
+	return !ep->strict && dir != DMA_BIDIRECTIONAL &&
 	       !(attrs & (PVDMA_ATTR_NO_BOUNCE | DMA_ATTR_SKIP_CPU_SYNC)) &&
 	       pvdma_pool_has_spare(ep->pv);
 }
@@ -60,7 +65,7 @@ void pvdma_copying_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b)
  */
 bool pvdma_copying_wishes(struct pvdma_endpoint *ep,
 			  const struct pvdma_batch *b, size_t bytes,
-			  unsigned long attrs)
+			  enum dma_data_direction dir, unsigned long attrs)
 {
 	struct pvdma *pv = ep->pv;
 	u64 mapped, since, again;
@@ -72,7 +77,7 @@ bool pvdma_copying_wishes(struct pvdma_endpoint *ep,
 		return false;
 	again = pvdma_batch_again(b);
 	/* of new leaves the host has to be told, and that is waited for */
-	yes = pvdma_copying_may(ep, attrs) &&
+	yes = pvdma_copying_may(ep, dir, attrs) &&
 	      !pvdma_encode_count(b->slot->leaf) &&
 	      virtio_has_feature(pv->vdev, VIRTIO_PVDMA_F_PREFETCH);
 	local_irq_save(flags);

@@ -51,8 +51,9 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 	/* each use is to be asked for: no address has the short way */
 	if (unlikely(ep->strategy == VIRTIO_PVDMA_S_SINGLE_USE))
 		return;
+	/* the directory that reaches so far is seen before */
 	if (READ_ONCE(ep->reach) != reach)
-		WRITE_ONCE(ep->reach, reach);
+		smp_store_release(&ep->reach, reach);
 }
 
 /* Are the first byte and the last one memory that may be copied? */
@@ -109,7 +110,7 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 
 	*addr = phys;
 	if (likely(pvdma_reaches(dev, phys, size))) {
-		if (unlikely(copy) &&
+		if (unlikely(copy) && dir != DMA_BIDIRECTIONAL &&
 		    !pvdma_place_copy(ep, phys, size, dir, addr) &&
 		    copy == PVDMA_COPY_NEEDED)
 			return -ENOMEM;
@@ -138,11 +139,12 @@ static int pvdma_place(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 
 /* A batch for one try at a mapping. */
 static void pvdma_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b,
-			unsigned long attrs, enum pvdma_copy copy)
+			enum dma_data_direction dir, unsigned long attrs,
+			enum pvdma_copy copy)
 {
 	pvdma_endpoint_batch(ep, b, GFP_ATOMIC);
 	pvdma_copying_begin(ep, b);
-	if (!copy && pvdma_copying_may(ep, attrs))
+	if (!copy && pvdma_copying_may(ep, dir, attrs))
 		b->patience_us = pvdma_reserve_patience(ep->pv);
 }
 
@@ -188,7 +190,8 @@ static inline u64 pvdma_hit(struct pvdma_endpoint *ep, phys_addr_t phys,
 	struct pvdma_track *track = &ep->pv->track;
 	u64 first, last;
 
-	if (unlikely(phys + size - 1 > READ_ONCE(ep->reach)))
+	/* pairs with the release in pvdma_reach_out(): the directory covers it */
+	if (unlikely(phys + size - 1 > smp_load_acquire(&ep->reach)))
 		return 0;
 	if (likely(pvdma_track_hit(track, phys, size)))
 		return 1;
@@ -232,7 +235,7 @@ static int pvdma_map_one(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 	err = pvdma_batch_hold(b, *addr, size);
 	if (unlikely(err))
 		goto fail;
-	if (b->slot && !copy && pvdma_copying_wishes(ep, b, size, attrs)) {
+	if (b->slot && !copy && pvdma_copying_wishes(ep, b, size, dir, attrs)) {
 		pvdma_batch_cancel(b);
 		err = -EAGAIN;
 	} else {
@@ -271,7 +274,7 @@ static dma_addr_t pvdma_map_phys(struct device *dev, phys_addr_t phys,
 	}
 	pvdma_reach_out(ep);
 again:
-	pvdma_begin(ep, &b, attrs, copy);
+	pvdma_begin(ep, &b, dir, attrs, copy);
 	err = pvdma_map_one(ep, &b, phys, size, dir, attrs, copy, &addr);
 	if (err != -EAGAIN)
 		pvdma_settle(ep, &b);
@@ -385,7 +388,8 @@ static int pvdma_map_list(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		if (b->misses != misses)
 			missing += sg->length;
 	}
-	if (b->slot && !copy && pvdma_copying_wishes(ep, b, missing, l->attrs))
+	if (b->slot && !copy &&
+	    pvdma_copying_wishes(ep, b, missing, l->dir, l->attrs))
 		err = -EAGAIN;
 	else
 		err = pvdma_batch_end(b);
@@ -423,7 +427,7 @@ again:
 		goto done;
 	}
 	pvdma_reach_out(ep);
-	pvdma_begin(ep, &b, attrs, copy);
+	pvdma_begin(ep, &b, dir, attrs, copy);
 	b.hits = hits;
 	err = pvdma_map_list(ep, &b, &l, copy);
 	if (err != -EAGAIN)

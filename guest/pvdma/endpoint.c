@@ -219,8 +219,6 @@ static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 	/* the host ends mappings for the sake of one that is strict */
 	if (ep->strict)
 		pvdma_pressure_reset(&ep->pv->pressure);
-	if (!err)
-		pvdma_reserve_open(ep->pv);
 	return err;
 }
 
@@ -231,7 +229,11 @@ static int pvdma_endpoint_attach_new(struct pvdma_endpoint *ep)
 					    READ_ONCE(ep->pv->conf.strategy));
 	int err = pvdma_strict_choose(ep, strategy);
 
-	return err ? err : pvdma_endpoint_attach(ep);
+	if (!err)
+		err = pvdma_endpoint_attach(ep);
+	if (!err)
+		pvdma_reserve_open(ep->pv);
+	return err;
 }
 
 static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
@@ -498,7 +500,10 @@ void pvdma_endpoint_quiesce(struct pvdma *pv)
 	mutex_unlock(&pvdma_lock);
 }
 
-/* What is held is mapped again: lets the devices back on to the bus. */
+/*
+ * What is held is mapped again: lets the devices back on to the bus. What room is
+ * left may be for copies.
+ */
 void pvdma_endpoint_release_dma(struct pvdma *pv)
 {
 	struct pvdma_endpoint *ep;
@@ -511,6 +516,7 @@ void pvdma_endpoint_release_dma(struct pvdma *pv)
 			pci_set_master(ep->pdev);
 		ep->silenced = false;
 	}
+	pvdma_reserve_open(pv);
 	mutex_unlock(&pvdma_lock);
 }
 

@@ -226,11 +226,12 @@ static inline bool pvdma_may_be_copy(const struct pvdma_endpoint *ep, u64 addr)
 extern const struct dma_map_ops pvdma_dma_ops; /* copied per endpoint */
 
 /* copying.c */
-bool pvdma_copying_may(struct pvdma_endpoint *ep, unsigned long attrs);
+bool pvdma_copying_may(struct pvdma_endpoint *ep, enum dma_data_direction dir,
+		       unsigned long attrs);
 void pvdma_copying_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b);
 bool pvdma_copying_wishes(struct pvdma_endpoint *ep,
 			  const struct pvdma_batch *b, size_t bytes,
-			  unsigned long attrs);
+			  enum dma_data_direction dir, unsigned long attrs);
 void pvdma_copying_refused(struct pvdma_endpoint *ep);
 void pvdma_copying_done(struct pvdma_endpoint *ep, u64 first, u64 last);
 void pvdma_copying_short(struct pvdma_endpoint *ep, size_t size);

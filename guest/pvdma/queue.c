@@ -90,8 +90,18 @@ void pvdma_queue_reap(struct pvdma_queue *q)
 	}
 	if (any && READ_ONCE(q->pv->stalled)) {
 		WRITE_ONCE(q->pv->stalled, NULL);
-		dev_info(&q->pv->vdev->dev, "the host answers again\n");
+		WRITE_ONCE(q->back, true);
 	}
+}
+
+/*
+ * Says what reaping has found. Not under the lock, and with no slot in hand: the
+ * console may be a network, behind a device that we map for.
+ */
+void pvdma_queue_tell(struct pvdma_queue *q)
+{
+	if (unlikely(READ_ONCE(q->back)) && xchg(&q->back, false))
+		dev_info(&q->pv->vdev->dev, "the host answers again\n");
 }
 
 int pvdma_queue_add(struct pvdma_queue *q, struct pvdma_part *part)
@@ -210,6 +220,8 @@ void pvdma_queue_stop(struct pvdma *pv)
 			usleep_range(500, 1000);
 		}
 	}
+	/* who has left a hint may not have kicked yet, with preemption off */
+	synchronize_rcu();
 	/* nobody queues it any more: all have seen that it is over */
 	cancel_delayed_work_sync(&pv->post_work);
 }

@@ -55,6 +55,7 @@ struct pvdma_queue {
 	unsigned int nr_slots;
 	unsigned int nr_lost;
 	bool scarce; /* slots are held with interrupts off */
+	bool back;   /* the host is, which nobody has been told yet */
 	struct pvdma_private *slots;
 	struct pvdma_post post;
 } ____cacheline_aligned_in_smp;
@@ -69,5 +70,8 @@ void pvdma_queue_holds(struct pvdma_private *s, bool take);
 void pvdma_queue_reap(struct pvdma_queue *q);
 /* Makes @part's message available; no kick. 0, or negative: no room. */
 int pvdma_queue_add(struct pvdma_queue *q, struct pvdma_part *part);
+
+/* Not under the lock: says what was found under it. */
+void pvdma_queue_tell(struct pvdma_queue *q);
 
 #endif

@@ -64,8 +64,11 @@ static bool pvdma_request_revive(struct pvdma *pv)
 
 	if (q) {
 		raw_spin_lock_irqsave(&q->lock, flags);
-		pvdma_queue_reap(q);
+		/* after a stop its virtqueue may be gone */
+		if (pv->live && READ_ONCE(pv->stalled) == q)
+			pvdma_queue_reap(q);
 		raw_spin_unlock_irqrestore(&q->lock, flags);
+		pvdma_queue_tell(q);
 	}
 	return !READ_ONCE(pv->stalled);
 }
@@ -93,7 +96,7 @@ struct pvdma_slot *pvdma_request_get(struct pvdma *pv)
 		raw_spin_lock_irqsave(&q->lock, flags);
 		/* under the lock, so that a stop waits for who got a slot */
 		live = pv->live;
-		if (list_empty(&q->free))
+		if (live && list_empty(&q->free))
 			pvdma_queue_reap(q);
 		s = list_first_entry_or_null(&q->free, struct pvdma_private,
 					     node);
@@ -141,6 +144,7 @@ void pvdma_request_put(struct pvdma_slot *slot)
 		list_add(&s->node, &q->free);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 	preempt_enable();
+	pvdma_queue_tell(q);
 }
 
 static bool pvdma_request_answered(const struct pvdma_private *s)
@@ -262,7 +266,9 @@ void pvdma_request_hint(struct pvdma *pv, u32 endpoint, u8 sample, u64 first,
 		return;
 	if (!virtio_has_feature(pv->vdev, VIRTIO_PVDMA_F_SAMPLE))
 		sample = 0;
-	q = &pv->queue[raw_smp_processor_id() % pv->nr_queues];
+	/* until the kick: pvdma_queue_stop() waits for that */
+	preempt_disable();
+	q = &pv->queue[smp_processor_id() % pv->nr_queues];
 	hints = &q->post.hints;
 	raw_spin_lock_irqsave(&q->lock, flags);
 	if (!pv->live)
@@ -284,6 +290,8 @@ out:
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 	if (kick)
 		virtqueue_notify(q->vq);
+	preempt_enable();
+	pvdma_queue_tell(q);
 }
 
 /* Sends the hints that no request has taken along. */
@@ -307,6 +315,7 @@ void pvdma_request_post_all(struct work_struct *work)
 		raw_spin_unlock_irqrestore(&q->lock, flags);
 		if (kick)
 			virtqueue_notify(q->vq);
+		pvdma_queue_tell(q);
 	}
 }
 

@@ -307,29 +307,19 @@ static struct class pvdma_class = {
 
 /* --- suspend, and resets by others --- */
 
-struct pvdma_range {
-	u64 first; /* granules */
-	u64 last;
-};
-
-/*
- * The next runs of words of @level that hold, from *@next on, as granules; at
- * most @max.
- */
+/* The next runs of words of @level that hold, from *@next on; at most @max. */
 static unsigned int pvdma_virtio_held(struct pvdma *pv, enum pvdma_level level,
-				      u64 *next, struct pvdma_range *run,
+				      u64 *next, struct pvdma_run *run,
 				      unsigned int max)
 {
 	unsigned int n = 0;
-	u64 at = *next, first, last;
+	u64 at = *next;
 
 	for (; pvdma_track_next_held(&pv->track, level, &at); at++) {
-		first = pvdma_track_granules(level, at);
-		last = pvdma_track_granules(level, at + 1) - 1;
-		if (n && run[n - 1].last + 1 == first)
-			run[n - 1].last = last;
+		if (n && run[n - 1].at + run[n - 1].n == at)
+			run[n - 1].n++;
 		else if (n < max)
-			run[n++] = (struct pvdma_range){ first, last };
+			run[n++] = (struct pvdma_run){ level, at, 1 };
 		else
 			break;
 	}
@@ -337,33 +327,35 @@ static unsigned int pvdma_virtio_held(struct pvdma *pv, enum pvdma_level level,
 	return n;
 }
 
-/* Maps granules that are held already; their holds stay. */
+/*
+ * Maps what these words hold already; their holds stay. It is they that are held
+ * once more, granules or blocks: the host has to know their leaves, which are
+ * those that it looks at before it takes anything away.
+ */
 static int pvdma_virtio_remap_runs(struct pvdma *pv, u32 endpoint,
-				   const struct pvdma_range *run,
-				   unsigned int n)
+				   const struct pvdma_run *run, unsigned int n)
 {
-	unsigned int shift = pv->track.shift, i, held;
 	struct pvdma_batch b;
+	unsigned int i, held;
 	int err = 0;
 
 	pvdma_batch_begin(&b, pv, &pv->track, endpoint, GFP_KERNEL);
 	for (held = 0; held < n && !err; held++)
-		err = pvdma_batch_hold(&b, run[held].first << shift,
-				       (run[held].last + 1 - run[held].first)
-					       << shift);
+		err = pvdma_batch_hold_words(&b, &run[held]);
 	if (err)
 		held--;
 	else
 		err = pvdma_batch_end(&b);
 	for (i = 0; i < held; i++)
-		pvdma_track_drop(&pv->track, run[i].first, run[i].last);
+		pvdma_track_drop_words(&pv->track, run[i].level, run[i].at,
+				       run[i].n);
 	return err;
 }
 
 /* Maps what was mapped for live transfers before the reset. */
 static int pvdma_virtio_remap(struct pvdma *pv, u32 endpoint)
 {
-	struct pvdma_range *run;
+	struct pvdma_run *run;
 	int level, err = 0;
 	unsigned int n;
 	u64 next;
@@ -396,6 +388,9 @@ static int pvdma_virtio_recover(struct pvdma *pv)
 	if (!pvdma_endpoint_reattach(pv, &endpoint))
 		return 0;
 	err = pvdma_virtio_remap(pv, endpoint);
+	/* room that is kept for copies is of no use to the others now */
+	if (err == -ENOMEM && pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED, 0))
+		err = pvdma_virtio_remap(pv, endpoint);
 	if (err) {
 		dev_err(&pv->vdev->dev,
 			"not all of what was mapped could be mapped again: %d\n",

@@ -451,7 +451,8 @@ static bool may_copy(struct sim_guest *guest, const struct sim_guest_call *call)
 	pvdma_throttle_earn(&guest->throttle, bytes);
 	pvdma_pressure_note(&guest->pressure, bytes, again);
 	return !missing ||
-	       pvdma_throttle_spend(&guest->throttle, missing, scarce(guest));
+	       (call->dir != TRACE_BIDIRECTIONAL &&
+		pvdma_throttle_spend(&guest->throttle, missing, scarce(guest)));
 }
 
 static int map_asking(struct sim_guest *guest,
@@ -522,9 +523,9 @@ int sim_guest_map(struct sim_guest *guest, const struct sim_guest_call *call,
 	err = map_asking(guest, call, ret_missed);
 	if (err == -ENOMEM)
 		pvdma_throttle_refused(&guest->throttle);
-	/* instead of failing; coherent memory has no second place */
+	/* instead of failing; what both look at has no second place */
 	if (err == -ENOMEM && guest->copies && call->kind != TRACE_COHERENT &&
-	    map_copying(guest, call))
+	    call->dir != TRACE_BIDIRECTIONAL && map_copying(guest, call))
 		return 0;
 	return err;
 }

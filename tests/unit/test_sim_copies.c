@@ -63,7 +63,8 @@ static void test_copies(void **state)
 		struct trace_segment s = { (uint64_t)rnd(100) * 8192, 1024 };
 		struct trace_map map = { .time_us = (uint64_t)i * 100,
 					 .segments = &s,
-					 .n_segments = 1 };
+					 .n_segments = 1,
+					 .dir = TRACE_FROM_DEVICE };
 		uint32_t id;
 
 		assert_int_equal(trace_add_map(trace, &map, &id), 0);
@@ -111,7 +112,8 @@ static void test_full(void **state)
 	assert_int_equal(e.bounced_bytes, 4 * 4096);
 	/* what is received into: the half of the pool, and there it stays */
 	for (uint32_t i = 0; i < 5; i++)
-		(void)add(trace, (4 << 20) + (uint64_t)i * 8192, 2048);
+		(void)add_as(trace, (4 << 20) + (uint64_t)i * 8192, 2048,
+			     TRACE_FROM_DEVICE);
 	run_copying(trace, quota, &e);
 	assert_int_equal(e.unserved, 1);
 	assert_int_equal(e.refused, 1);
@@ -138,6 +140,18 @@ static void test_copies_not(void **state)
 	}
 	run_copying(trace, 64 * 4096, &e);
 	assert_int_equal(e.waits, 8);
+	assert_int_equal(e.bounced_bytes, 0);
+	trace_free(trace);
+	/* nor what device and driver look at without a sync, room or not */
+	trace = new_trace();
+	(void)add_as(trace, 8192, 64, TRACE_BIDIRECTIONAL);
+	run_copying(trace, 64 * 4096, &e);
+	assert_int_equal(e.waits, 1);
+	assert_int_equal(e.bounced_bytes, 0);
+	(void)add(trace, 1 << 20, 64 * 4096 - POOL - 4096);
+	(void)add_as(trace, 4 << 20, 64, TRACE_BIDIRECTIONAL);
+	run_copying(trace, 64 * 4096, &e);
+	assert_int_equal(e.unserved, 1);
 	assert_int_equal(e.bounced_bytes, 0);
 	trace_free(trace);
 	trace = new_trace();

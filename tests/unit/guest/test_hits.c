@@ -157,7 +157,7 @@ static void list(struct scatterlist *sg)
 
 static int map_list(struct scatterlist *sg, int n)
 {
-	int r = ep.ops.map_sg(dev, sg, n, DMA_BIDIRECTIONAL, WAITS);
+	int r = ep.ops.map_sg(dev, sg, n, DMA_FROM_DEVICE, WAITS);
 
 	assert_int_equal(kernel_preempt, 0);
 	return r;
@@ -201,7 +201,7 @@ static void test_lists(void **state)
 		assert_since(since, hits < 2 * SEGMENTS, hits,
 			     2 * SEGMENTS - hits, 4096 * SEGMENTS);
 		assert_mapped(sg, true);
-		ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL, WAITS);
+		ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_FROM_DEVICE, WAITS);
 		assert_mapped(sg, false);
 	}
 	assert_int_equal(counters.sg_maps, 1u << SEGMENTS);
@@ -261,14 +261,14 @@ static void test_lists_refused(void **state)
 	list(sg);
 	have(0, 2);
 	machine.quota = machine.n_mapped + 5;
-	assert_true(ep.ops.map_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL,
+	assert_true(ep.ops.map_sg(dev, sg, SEGMENTS, DMA_FROM_DEVICE,
 				  DMA_ATTR_REQUIRE_COHERENT) < 0);
 	assert_int_equal(kernel_preempt, 0);
 	assert_int_equal(counters.failures, 1);
 	assert_mapped(sg, false);
 	assert_int_equal(map_list(sg, SEGMENTS), SEGMENTS);
 	assert_in_range(counters.bounces, 1, SEGMENTS);
-	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL, WAITS);
+	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_FROM_DEVICE, WAITS);
 	assert_mapped(sg, false);
 }
 
@@ -292,7 +292,7 @@ static void test_single_use(void **state)
 	since = seen_now();
 	assert_int_equal(map_list(sg, SEGMENTS), SEGMENTS);
 	assert_since(since, 1, 0, 2 * SEGMENTS, 4096 * SEGMENTS);
-	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL, WAITS);
+	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_FROM_DEVICE, WAITS);
 }
 
 /* What lies beyond a device's mask has not either, though it is mapped. */
@@ -312,7 +312,7 @@ static void test_mask(void **state)
 				 i < SEGMENTS - 1);
 	/* the device reaches, and reads, what is there */
 	(void)machine_at(sg_dma_address(&sg[SEGMENTS - 1]), 4096);
-	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_BIDIRECTIONAL, WAITS);
+	ep.ops.unmap_sg(dev, sg, SEGMENTS, DMA_FROM_DEVICE, WAITS);
 	assert_mapped(sg, false);
 }
 

@@ -96,6 +96,37 @@ static void test_scarce(void **state)
 	assert_int_equal(counters.failures, 0);
 }
 
+/*
+ * What device and driver look at without a sync is mapped, however scarce that is;
+ * where there is no room at all it fails.
+ */
+static void test_both_ways(void **state)
+{
+	u64 page, full = 0, bounces;
+
+	(void)state;
+	use_pages(4 * machine.quota, 10000);
+	bounces = counters.bounces;
+	for (page = LOW_BUF; page < LOW_BUF + PAGE(1000); page += 4096) {
+		assert_int_equal(map(page, 4096, DMA_BIDIRECTIONAL, 0), page);
+		unmap(page, 4096, DMA_BIDIRECTIONAL, 0);
+	}
+	assert_int_equal(counters.bounces, bounces);
+	machine_evict();
+	for (page = LOW_BUF; machine.n_mapped < machine.quota; page += 4096) {
+		assert_int_equal(map(page, 4096, DMA_TO_DEVICE,
+				     DMA_ATTR_SKIP_CPU_SYNC),
+				 page);
+		full++;
+	}
+	assert_true(map(page, 4096, DMA_BIDIRECTIONAL, 0) == DMA_MAPPING_ERROR);
+	assert_int_equal(counters.bounces, bounces);
+	assert_int_equal(counters.failures, 1);
+	while (full-- > 0)
+		unmap(LOW_BUF + PAGE(full), 4096, DMA_TO_DEVICE,
+		      DMA_ATTR_SKIP_CPU_SYNC);
+}
+
 /* A working set that fits, if only just, is mapped, and copied by no means. */
 static void test_fits(void **state)
 {
@@ -276,7 +307,7 @@ int main(void)
 		TEST(test_scarce),     TEST(test_fits),
 		TEST(test_grows),      TEST(test_comes_and_goes),
 		TEST(test_comes_back), TEST(test_renewed),
-		TEST(test_no_hints),
+		TEST(test_no_hints),   TEST(test_both_ways),
 	};
 
 	return cmocka_run_group_tests_name("scarce", tests, NULL, NULL);

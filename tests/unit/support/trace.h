@@ -33,14 +33,22 @@ static inline struct trace *new_trace(void)
 	return trace;
 }
 
-static inline uint32_t add(struct trace *trace, uint64_t addr, uint64_t len)
+static inline uint32_t add_as(struct trace *trace, uint64_t addr, uint64_t len,
+			      enum trace_dir dir)
 {
 	struct trace_segment s = { addr, len };
-	struct trace_map map = { .segments = &s, .n_segments = 1 };
+	struct trace_map map = { .segments = &s,
+				 .n_segments = 1,
+				 .dir = (uint8_t)dir };
 	uint32_t id;
 
 	assert_int_equal(trace_add_map(trace, &map, &id), 0);
 	return id;
+}
+
+static inline uint32_t add(struct trace *trace, uint64_t addr, uint64_t len)
+{
+	return add_as(trace, addr, len, TRACE_TO_DEVICE);
 }
 
 #endif

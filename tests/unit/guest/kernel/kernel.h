@@ -121,6 +121,8 @@ void free_pages_exact(void *p, size_t bytes);
 #define raw_spin_trylock_irqsave(l, flags) \
 	((flags) = 0, !__atomic_test_and_set(&(l)->taken, __ATOMIC_ACQUIRE))
 
+#define synchronize_rcu() assert(kernel_preempt == 0)
+
 void cpu_relax(void);
 #define usleep_range(from, to) cpu_relax()
 
