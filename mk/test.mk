@@ -150,7 +150,7 @@ unit-build: $(UNIT_TESTS) $(STRESS_TESTS) $(BUILD)/bin/pvdma-work $(BUILD)/bench
 fuzz-build: $(FUZZ_BINS)
 wire-build: $(call agent_of,$(BUILD)/asan) $(call agent_of,$(BUILD)/crash) $(BUILD)/bin/pvdma-agent \
 	$(if $(PVDMAD_MAIN),$(BUILD)/asan/bin/pvdmad) \
-	$(if $(CTL_MAIN),$(BUILD)/asan/bin/pvdmactl)
+	$(if $(CTL_MAIN),$(BUILD)/asan/bin/pvdmactl) $(if $(SIM_MAIN),$(BUILD)/bin/pvdma-sim)
 check-build: all unit-build fuzz-build wire-build $(BUILD)/bench/hitpath
 
 # The build is a make of its own, because the machine may lack the compiler

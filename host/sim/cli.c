@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/agent/policy/policy.h"
 #include "host/agent/strategy.h"
 #include "host/lib/log.h"
 #include "host/lib/macros.h"
@@ -118,8 +119,14 @@ static int set_cost(struct cli *cli, char *value)
 
 static int set_policy(struct cli *cli, char *value)
 {
-	cli->bench.engine.policy = value;
-	return 0;
+	for (const char *const *name = policy_names(); *name; name++) {
+		if (strcmp(value, *name) != 0)
+			continue;
+		cli->bench.engine.policy = value;
+		return 0;
+	}
+	log_err("--policy %s: there is no policy of this name", value);
+	return -EINVAL;
 }
 
 static int get_shift(const char *option, const char *value, unsigned int *ret)

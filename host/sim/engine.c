@@ -288,6 +288,9 @@ static int replay(struct engine *engine)
 				;
 		}
 	}
+	/* nothing happens from then on */
+	if (!counts)
+		tell(engine, &engine->before);
 	for (uint32_t m = engine->waiting.head; m != WAITING_NONE;
 	     m = engine->waiting.next[m])
 		engine->result->unserved++;

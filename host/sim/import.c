@@ -176,6 +176,14 @@ static int add_map(struct import *imp, int device)
 		info->skipped++;
 		return 0;
 	}
+	/* pieces that an IOMMU has put together: which bytes are they? */
+	if (imp->line.event == TEXT_MAP_SG && !imp->line.truncated &&
+	    imp->line.sizes.n != imp->line.phys_addrs.n)
+		return wrong(imp, "a list has other pieces for the device than "
+				  "in memory: record where no IOMMU translates "
+				  "for the device's driver");
+	imp->result->translated += imp->line.event == TEXT_MAP &&
+				   imp->line.dma_addr != imp->line.phys_addr;
 	info->truncated += imp->line.truncated;
 	map.segments = imp->segments;
 	map.n_segments = (uint32_t)n;
@@ -303,7 +311,8 @@ static int finish(struct import *imp)
 			return wrong(imp, "it has addresses above the memory "
 					  "that was said");
 	info->cpus = opt->cpus ? opt->cpus : imp->cpus;
-	info->memory = opt->memory ? opt->memory : imp->top;
+	info->memory = opt->memory ? opt->memory :
+				     min(imp->top, TRACE_ADDR_LAST);
 	return 0;
 }
 

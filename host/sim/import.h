@@ -30,6 +30,8 @@ struct import_result {
 	struct trace *trace;
 	uint64_t lines;
 	uint64_t others; /* lines that are none of our events */
+	/* Single maps whose address for the device is another one than theirs. */
+	uint64_t translated;
 	/* After an error: which line, and what is wrong; 0: none at all. */
 	uint64_t error_line;
 	const char *error;

@@ -110,6 +110,10 @@ static int run_import(const struct cli *cli)
 	       " lists cut, %" PRIu64 " maps skipped\n",
 	       path, trace->n_maps, live, trace->info.unmatched,
 	       trace->info.lost, trace->info.truncated, trace->info.skipped);
+	if (result.translated > trace->n_maps / 10)
+		log_warn("many addresses for the device are not those of the "
+			 "memory: where an IOMMU translates for the driver, "
+			 "coherent memory is taken to be elsewhere");
 	if (oneshot > 100 && oneshot > trace->n_maps / 2)
 		log_warn(
 			"most maps do not end: a kernel that leaves out unmaps "
@@ -434,5 +438,7 @@ int main(int argc, char **argv)
 	case CLI_EXIT:
 		break;
 	}
+	if (fflush(stdout) || ferror(stdout))
+		r = log_err_errno(errno ? errno : EIO, "cannot write it all");
 	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -18,7 +18,8 @@ struct search {
 	const struct cost_model *cost;
 	bench_step_fn step;
 	void *userdata;
-	uint64_t waits_max; /* with which a quota is good enough */
+	uint64_t waits_max;	/* with which a quota is good enough ... */
+	uint64_t evictions_max; /* ... and what else may be */
 };
 
 static int ask(struct search *s, uint64_t quota, struct engine_result *ret)
@@ -30,7 +31,7 @@ static int ask(struct search *s, uint64_t quota, struct engine_result *ret)
 
 /*
  * The least quota up to *@quota, which is good, that refuses nothing and has no
- * more waits than allowed; *@ret_waits is how many it has.
+ * more waits, and evictions, than allowed; *@ret_waits is how many waits it has.
  */
 static int halve(struct search *s, uint64_t step, uint64_t *quota,
 		 uint64_t *ret_waits)
@@ -49,7 +50,8 @@ static int halve(struct search *s, uint64_t step, uint64_t *quota,
 		r = ask(s, mid, &result);
 		if (r)
 			return r;
-		if (result.refused == 0 && result.waits <= s->waits_max) {
+		if (result.refused == 0 && result.waits <= s->waits_max &&
+		    result.evictions <= s->evictions_max) {
 			high = mid;
 			*ret_waits = result.waits;
 		} else {
@@ -77,7 +79,8 @@ int need_find(const struct trace *trace, const struct engine_config *engine,
 	      const struct cost_model *cost, bench_step_fn step, void *userdata,
 	      struct need *ret)
 {
-	struct search s = { trace, *engine, cost, step, userdata, UINT64_MAX };
+	struct search s = { trace,    *engine,	  cost,	     step,
+			    userdata, UINT64_MAX, UINT64_MAX };
 	uint64_t granule = UINT64_C(1) << engine->granule_shift;
 	struct engine_result all;
 	uint64_t waits, exact;
@@ -87,8 +90,19 @@ int need_find(const struct trace *trace, const struct engine_config *engine,
 		r = ask(&s, TRACE_ADDR_LAST, &all);
 	if (r)
 		return r;
+	/*
+	 * The driver keeps less for copies, and the agent maps less ahead, where
+	 * there is less: so that nothing goes takes no more than this.
+	 */
 	ret->all = all.pinned_peak;
 	exact = max(granule, ret->all / 256);
+	waits = all.waits;
+	s.evictions_max = 0;
+	r = halve(&s, exact, &ret->all, &waits);
+	if (r)
+		return r;
+	all.waits = waits;
+	s.evictions_max = UINT64_MAX;
 	ret->serves = ret->all;
 	waits = all.waits;
 	r = halve(&s, exact, &ret->serves, &waits);

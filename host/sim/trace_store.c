@@ -80,6 +80,12 @@ int trace_save(const struct trace *trace, const char *path)
 	size_t size;
 	int r = trace_encode(trace, &buf, &size);
 
+	if (!r && size > TRACE_FILE_MAX) {
+		log_err("%s: %zu bytes are more than a trace may have (%llu): "
+			"record for less time, or fewer devices",
+			path, size, (unsigned long long)TRACE_FILE_MAX);
+		return -EFBIG;
+	}
 	if (!r)
 		r = file_replace(path, buf, size, 0644);
 	return r ? log_err_errno(r, "cannot write %s", path) : 0;

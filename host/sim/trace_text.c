@@ -23,6 +23,10 @@
 
 #define ARRAY_MAX TRACE_SEGMENTS_MAX
 
+/* NVM Express, NVM Command Set: opcodes of commands without data */
+#define NVME_FLUSH	  0u
+#define NVME_WRITE_ZEROES 8u
+
 static const struct event_name {
 	const char *name;
 	enum text_event event;
@@ -234,6 +238,16 @@ static bool is_null(const char *value, size_t n)
 	return is(value, n, "(null)") || strspn(value, "0x") >= n;
 }
 
+/*
+ * Coherent memory has no direction of its own: kernels have printed none (6.12
+ * before .48), and whatever was in memory (up to 6.17).
+ */
+static bool is_coherent(enum text_event event)
+{
+	return event == TEXT_ALLOC || event == TEXT_FREE ||
+	       event == TEXT_ALLOC_PAGES || event == TEXT_FREE_PAGES;
+}
+
 /* A field whose value is not in braces. NULL, or what is wrong with it. */
 static const char *set_field(const char *key, size_t n, const char *value,
 			     size_t len, struct text_line *line,
@@ -242,7 +256,8 @@ static const char *set_field(const char *key, size_t n, const char *value,
 	const char *end = value + len;
 
 	if (is(key, n, "dir")) {
-		seen->dir = set_dir(value, len, line);
+		seen->dir = set_dir(value, len, line) ||
+			    is_coherent(line->event);
 		return seen->dir ? NULL : "the direction is not known";
 	}
 	if (is(key, n, "dma_addr")) {
@@ -323,7 +338,7 @@ static const char *missing(enum text_event event, const struct fields *seen)
 {
 	bool sg = event == TEXT_MAP_SG || event == TEXT_UNMAP_SG;
 
-	if (!seen->dir)
+	if (!seen->dir && !is_coherent(event))
 		return "dir= is missing";
 	if (!sg && !seen->dma_addr)
 		return "dma_addr= is missing";
@@ -335,8 +350,6 @@ static const char *missing(enum text_event event, const struct fields *seen)
 		return "phys_addrs= is missing";
 	if (event == TEXT_MAP_SG && !seen->sizes)
 		return "sizes= is missing";
-	if (event == TEXT_MAP_SG && !seen->nents)
-		return "nents= is missing";
 	return NULL;
 }
 
@@ -351,20 +364,35 @@ static bool get_pair(const char *s, const char *key, uint32_t *ret)
 	return true;
 }
 
-/* "nvme0: disk=nvme0n1, qid=1, cmdid=7, ..., cmd=(nvme_cmd_read ...)" */
+/* Has the command no data? */
+static bool is_empty(const char *s)
+{
+	uint32_t opcode;
+
+	if (strstr(s, "nvme_cmd_flush") || strstr(s, "nvme_cmd_write_zeroes"))
+		return true;
+	return get_pair(s, " opcode=", &opcode) &&
+	       (opcode == NVME_FLUSH || opcode == NVME_WRITE_ZEROES);
+}
+
+/*
+ * "nvme0: disk=nvme0n1, qid=1, cmdid=7, ..., cmd=(nvme_cmd_read ...)"; or the
+ * fields as they are, since trace-cmd and perf do not know the kernel's functions
+ * that print them: "[FAILED TO PARSE] disk=... ctrl_id=0 qid=1 opcode=2 ... cid=7"
+ */
 static int parse_command(const char *s, struct text_line *line,
 			 const char **ret_error)
 {
-	if (!get_pair(s, "nvme", &line->command.ctrl) ||
-	    !get_pair(s, "qid=", &line->command.queue) ||
-	    !get_pair(s, "cmdid=", &line->command.id)) {
-		*ret_error = "nvmeN:, qid= or cmdid= is missing";
+	bool raw = get_pair(s, " ctrl_id=", &line->command.ctrl);
+
+	if ((!raw && !get_pair(s, "nvme", &line->command.ctrl)) ||
+	    !get_pair(s, " qid=", &line->command.queue) ||
+	    !get_pair(s, raw ? " cid=" : " cmdid=", &line->command.id)) {
+		*ret_error = "nvmeN: or ctrl_id=, qid=, or cmdid= or cid= is "
+			     "missing";
 		return TEXT_WRONG;
 	}
-	/* these have no data */
-	if (strstr(s, "nvme_cmd_flush") || strstr(s, "nvme_cmd_write_zeroes"))
-		return TEXT_OTHER;
-	return TEXT_EVENT;
+	return is_empty(s) ? TEXT_OTHER : TEXT_EVENT;
 }
 
 static int parse_event(const char *s, const struct event_name *name,
@@ -377,6 +405,7 @@ static int parse_event(const char *s, const struct event_name *name,
 	line->event = name->event;
 	line->mmio = name->mmio;
 	line->failed = line->truncated = line->pool = false;
+	line->dir = TRACE_BIDIRECTIONAL;
 	*ret_error = NULL;
 	if (name->event == TEXT_COMMAND || name->event == TEXT_COMMAND_END)
 		return parse_command(s, line, ret_error);
@@ -393,6 +422,9 @@ static int parse_event(const char *s, const struct event_name *name,
 		return r;
 	if (!*ret_error)
 		*ret_error = missing(line->event, &seen);
+	/* kernels before 2026 do not print it, nor cut the list */
+	if (line->event == TEXT_MAP_SG && !seen.nents)
+		line->nents = line->phys_addrs.n;
 	if (!*ret_error && line->event == TEXT_MAP &&
 	    line->dma_addr == UINT64_MAX)
 		line->failed = true;

@@ -97,6 +97,58 @@ static void test_6_12(void **state)
 	assert_int_equal(result.trace->events[5].cpu, 1);
 }
 
+/*
+ * As 6.12 printed it at first, and 6.13 to 6.18: no direction of coherent memory, or
+ * one that was never set; no numbers of pieces.
+ */
+static void test_earlier(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		import("    kworker/u8:0-12      [001] .....    18.078646: dma_alloc: 0000:01:00.0 "
+		       "dma_addr=b90b000 size=512 virt_addr=0000000059ac8d23 "
+		       "flags=GFP_KERNEL attrs=\n"
+		       "    kworker/u8:0-12      [001] .....    18.078700: dma_alloc: 0000:01:00.0 "
+		       "dir=0xffff8881 dma_addr=b90c000 size=512 virt_addr=0000000059ac8d24 "
+		       "flags=GFP_KERNEL attrs=\n"
+		       "   kworker/0:1H-113     [000] .....    18.224450: dma_map_sg: 0000:01:00.0 "
+		       "dir=TO_DEVICE dma_addrs={0x3d3d2000,0xc290000} sizes={0xe000,0x10000} "
+		       "phys_addrs={0x3d3d2000,0xc290000} attrs=\n"
+		       "          <idle>-0       [000] d.h1.    18.400000: dma_unmap_sg: 0000:01:00.0 "
+		       "dir=TO_DEVICE phys_addrs={0x3d3d2000,0xc290000} attrs=\n"
+		       "           rmmod-80      [001] .....    18.500000: dma_free: 0000:01:00.0 "
+		       "dma_addr=b90b000 size=512 virt_addr=0000000059ac8d23 attrs=\n"),
+		0);
+	assert_int_equal(result.trace->n_maps, 3);
+	assert_map(0, TRACE_COHERENT, TRACE_BIDIRECTIONAL, 0xb90b000, 512,
+		   false);
+	assert_map(1, TRACE_COHERENT, TRACE_BIDIRECTIONAL, 0xb90c000, 512,
+		   true);
+	assert_map(2, TRACE_SG, TRACE_TO_DEVICE, 0x3d3d2000, 0xe000, false);
+	assert_int_equal(
+		import("x-1 [000] 1.0: dma_map_page: 0000:01:00.0 dma_addr=1000 "
+		       "size=1 phys_addr=1000\n"),
+		-EBADMSG);
+}
+
+/* Where an IOMMU translates, pieces can be put together: nobody knows which. */
+static void test_translated(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		import("x-1 [000] 1.000000: dma_map_sg: 0000:01:00.0 dir=TO_DEVICE "
+		       "nents=2/2 ents=1/1 dma_addrs={0xfff00000} sizes={0x2000} "
+		       "phys_addrs={0x1000,0x5000} attrs=\n"),
+		-EBADMSG);
+	assert_non_null(strstr(result.error, "IOMMU"));
+	assert_int_equal(
+		import("x-1 [000] 1.000000: dma_map_page: 0000:01:00.0 dir=TO_DEVICE "
+		       "dma_addr=fff00000 size=4096 phys_addr=4ab3000 attrs=\n"),
+		0);
+	assert_int_equal(result.translated, 1);
+	assert_map(0, TRACE_SINGLE, TRACE_TO_DEVICE, 0x4ab3000, 4096, true);
+}
+
 static void test_7_3(void **state)
 {
 	(void)state;
@@ -246,6 +298,19 @@ static void test_nvme(void **state)
 	assert_false(trace_is_live(result.trace, 0));
 	assert_true(trace_is_live(result.trace, 1));
 	assert_true(trace_is_live(result.trace, 2));
+	/* as tools print it that do not know the kernel's functions */
+	assert_int_equal(
+		import(AT(
+			"1.0") "nvme_setup_cmd: [FAILED TO PARSE] disk=nvme0n1 ctrl_id=3 qid=1 "
+			       "opcode=2 flags=64 fctype=0 cid=7 nsid=1 metadata=0\n" MAP(
+				       "1.1", "1000")
+				       AT("1.2") "nvme_setup_cmd: [FAILED TO PARSE] disk= "
+						 "ctrl_id=3 qid=1 opcode=0 flags=0 cid=8\n" AT(
+							 "1.3") "nvme_complete_rq: [FAILED TO PARSE] disk=nvme0n1 "
+								"ctrl_id=3 qid=1 cid=7 result=0\n"),
+		0);
+	assert_int_equal(result.trace->n_events, 2);
+	assert_false(trace_is_live(result.trace, 0));
 }
 
 static void test_options(void **state)
@@ -385,6 +450,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_6_12),
+		cmocka_unit_test(test_earlier),
+		cmocka_unit_test(test_translated),
 		cmocka_unit_test(test_7_3),
 		cmocka_unit_test(test_other_tools),
 		cmocka_unit_test(test_lost),
