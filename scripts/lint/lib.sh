@@ -9,7 +9,8 @@
 # are committed; what git ignores never does.
 sources() {
     local file
-    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    if [[ -e .git ]]; then
+        # what git says is why there are no files, if it does not like the folder
         git ls-files -co --exclude-standard -- "$@"
     else
         # A source archive holds nothing but the project.

@@ -201,7 +201,10 @@ plug_memory() {
 }
 
 memory_unplugged() {
-	! qmp "$1" query-memory-devices | grep -q '"dimm"'
+	local devices
+
+	devices=$(qmp "$1" query-memory-devices) || return
+	[[ $devices != *'"dimm"'* ]]
 }
 
 unplug_memory() {

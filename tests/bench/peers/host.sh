@@ -194,6 +194,7 @@ if [[ -n ${first:-} ]]; then
 	one "$first" 0
 	[[ -e $runs/$first/complete ]] || exit
 	working_set=$(value "$runs/$first/run" working_set)
+	((working_set > 0)) || { echo "bench: FAIL: the working set is not known" >&2; exit 1; }
 	progress "working set: $working_set bytes"
 fi
 

@@ -191,6 +191,8 @@ all_work()
 	work price true
 	work idle "sleep $idle_seconds"
 	[[ -z $WORK_NIC ]] || net_work
+	# with a disk there is more to it
+	[[ -z $agent || -n $WORK_DISK ]] || fact working_set "$(stat mapped_peak)"
 	[[ -z $WORK_DISK ]] || disk_work
 	# so that the next guest finds it in order
 	[[ -z $WORK_DISK ]] || guest_sh vm 'umount /mnt' 120

@@ -88,14 +88,16 @@ plot {lines}
 """
 
 
-def commands(runs: Runs, out: Path) -> str:
-    """All that gnuplot is told."""
+def quota_commands(runs: Runs, out: Path) -> str:
+    """What has the quota to the right, if there are such peers, and what they are compared with."""
+    if DIRECT not in runs.names() or not any(name in QUOTAS for name in runs.names()):
+        return ""
     kinds = {kind: what for kind, what in KINDS.items() if done(runs, kind)}
     data = [block(kind, rate_rows(runs, kind)) for kind in kinds] + [block("pins", pin_rows(runs))]
     lines = ", \\\n".join(f'${kind} using 1:2:3:4 with yerrorlines title "{what.title}"'
                           for kind, what in kinds.items())
     direct = most_pinned(runs, DIRECT)
-    return "".join(data) + HEAD + f"""
+    return "".join(data) + f"""
 set output "{out}/bench-rates.svg"
 set ylabel "rate, of vfio-pci's (median, range)"
 set yrange [0:1.1<*]
@@ -108,13 +110,21 @@ set logscale y
 set yrange [1:*]
 plot {direct:.6g} with lines dashtype 2 linecolor "black" title "vfio-pci", \\
 $pins using 1:2 with lines title "quota", $pins using 1:3 with points pointtype 7 title "pvdma"
-""" + latency_commands(runs, out)
+"""
 
 
-def draw(runs: Runs, out: Path) -> None:
-    """Writes the PLOTS into OUT. Missing, OSError, Failed: why not."""
+def commands(runs: Runs, out: Path) -> str:
+    """All that gnuplot is told."""
+    return HEAD + quota_commands(runs, out) + latency_commands(runs, out)
+
+
+def draw(runs: Runs, out: Path) -> list[str]:
+    """Writes into OUT those of the PLOTS for which there are figures. Missing, OSError, Failed: why not."""
+    for name in PLOTS:
+        (out / name).unlink(missing_ok=True)
     script = out / "plots.gp"
     script.write_text(commands(runs, out), encoding="utf-8")
     result = subprocess.run(["gnuplot", script], capture_output=True, text=True, check=False)
     if result.returncode or result.stderr:
         raise Failed(f"gnuplot: {result.stderr.strip()}")
+    return [name for name in PLOTS if (out / name).exists()]

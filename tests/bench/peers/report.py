@@ -164,8 +164,9 @@ def summary_table(found: dict[str, Summary], reasons: dict[str, str]) -> str:
     return table(["", "", "median (range)"], rows)
 
 
-def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], notes: list[str]) -> str:
-    """All tables."""
+def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], notes: list[str],
+             drawn: list[str]) -> str:
+    """All tables, and the plots that were drawn."""
     parts = ["### In short\n", summary_table(found, reasons), "### Rates, of vfio-pci's\n", rates(runs),
              "### KVM exits an operation\n", by_kind(runs, "exits", 1, 2),
              "### MMIO exits an operation\n", by_kind(runs, "mmio_exits", 1, 2),
@@ -179,16 +180,16 @@ def markdown(runs: Runs, found: dict[str, Summary], reasons: dict[str, str], not
              "### What is pinned, and how long a start takes\n", pins(runs)]
     if runs.sizes():
         parts += ["### Start against size\n", starts(runs)]
-    pictures = [f"![{text}]({name})\n" for name, text in plots.PLOTS.items()]
-    return "\n".join([*parts, "### Plots\n", *pictures, *notes])
+    pictures = [f"![{text}]({name})\n" for name, text in plots.PLOTS.items() if name in drawn]
+    return "\n".join([*parts, *(["### Plots\n"] if pictures else []), *pictures, *notes])
 
 
 def notes_of(machine: str, everything: list[Figures], wrong: list[str], below: list[str]) -> list[str]:
     """What stands below the tables."""
     repetitions = len({run["repetition"] for run in everything if run["repetition"]})
-    first = [run["working_set"] for run in everything if not run["repetition"]]
+    first = [run["working_set"] for run in everything if not run["repetition"] and "working_set" in run]
     working_set = f"Working set {first[0] / MIB:.1f} MiB; " if first else ""
-    notes = [f"On {machine}.\n", f"{working_set}repetitions with all peers: {repetitions}; medians, with the least and the most.\n"]
+    notes = [f"On {machine}.\n", f"{working_set}repetitions: {repetitions}; medians, with the least and the most.\n"]
     if wrong:
         notes.append("Wrong, and not counted: " + "; ".join(wrong) + ".\n")
     if below:
@@ -225,13 +226,16 @@ def main(argv: list[str]) -> int:
     wrong = missing + wrong
     found, reasons = ratios(runs)
     machine = (folder / "machine").read_text(encoding="utf-8").strip()
-    text = markdown(runs, found, reasons, notes_of(machine, everything, wrong, below))
+    drawn: list[str] = []
+    failure = []
+    try:
+        drawn = plots.draw(runs, out)
+    except (Missing, OSError, plots.Failed) as error:
+        failure.append(f"plots: {error}")
+    text = markdown(runs, found, reasons, notes_of(machine, everything, wrong, below), drawn)
     (out / "report.md").write_text(text, encoding="utf-8")
     print(text)
-    try:
-        plots.draw(runs, out)
-    except (Missing, OSError, plots.Failed) as error:
-        wrong.append(f"plots: {error}")
+    wrong = wrong + failure
     (out / "report.json").write_text(as_json(machine, everything, wrong, below, found, reasons), encoding="utf-8")
     for line in wrong:
         print(f"bench: FAIL: {line}", file=sys.stderr)
