@@ -70,7 +70,7 @@ void pvdma_endpoint_sum(struct pvdma_endpoint *ep, struct pvdma_counters *sum)
 }
 
 /* Mappings and allocations that were not given back. */
-static u64 pvdma_endpoint_live(struct pvdma_endpoint *ep)
+u64 pvdma_endpoint_live(struct pvdma_endpoint *ep)
 {
 	struct pvdma_counters sum;
 
@@ -167,26 +167,29 @@ nomem:
 	return NULL;
 }
 
-/*
- * Gives the device back to the kernel's own mapping; locks as for install.
- * The endpoint is gone afterwards.
- */
-static void pvdma_endpoint_drop(struct pvdma_endpoint *ep)
+/* The end of an endpoint that the host does not know. Under pvdma_lock. */
+void pvdma_endpoint_release(struct pvdma_endpoint *ep)
 {
 	struct pvdma_counters sum;
 	u64 *to = (u64 *)&ep->pv->retired, *from = (u64 *)&sum;
 	unsigned int i;
 
-	pvdma_strict_settle(ep);
 	/* a virtual IOMMU may have put its own there */
 	if (ep->pdev->dev.dma_ops == &ep->ops)
 		set_dma_ops(&ep->pdev->dev, NULL);
 	list_del(&ep->node);
-	pvdma_debugfs_remove_endpoint(ep);
 	pvdma_endpoint_sum(ep, &sum);
 	for (i = 0; i < PVDMA_NR_COUNTERS; i++)
 		to[i] += from[i];
 	kref_put(&ep->ref, pvdma_endpoint_free);
+}
+
+/* Gives the device back to the kernel's own mapping; locks as for install. */
+static void pvdma_endpoint_drop(struct pvdma_endpoint *ep)
+{
+	pvdma_strict_settle(ep);
+	pvdma_debugfs_remove_endpoint(ep);
+	pvdma_endpoint_release(ep);
 }
 
 /*
@@ -250,8 +253,11 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
 }
 
-/* The device goes, or is not to be ours any more. */
-static void pvdma_endpoint_removed(struct pvdma_endpoint *ep)
+/*
+ * The device goes, or is not to be ours any more. With @keep what it has mapped is
+ * looked after until it ends.
+ */
+static void pvdma_endpoint_removed(struct pvdma_endpoint *ep, bool keep)
 {
 	if (ep->bound) {
 		/* leaked mappings, and no device left that could use them */
@@ -259,7 +265,8 @@ static void pvdma_endpoint_removed(struct pvdma_endpoint *ep)
 		module_put(THIS_MODULE);
 	}
 	pvdma_endpoint_detach(ep);
-	pvdma_endpoint_drop(ep);
+	if (!keep || !pvdma_gone_keep(ep))
+		pvdma_endpoint_drop(ep);
 }
 
 /* BIND_DRIVER: the driver's probe is next. */
@@ -268,7 +275,7 @@ static void pvdma_endpoint_bind(struct pvdma_endpoint *ep)
 	struct device *dev = &ep->pdev->dev;
 
 	if (!pvdma_endpoint_allowed(ep->pdev)) {
-		pvdma_endpoint_removed(ep);
+		pvdma_endpoint_removed(ep, false);
 		return;
 	}
 	/* bound still: a failed probe whose end is to be noted, or a leak */
@@ -364,7 +371,7 @@ static int pvdma_endpoint_event(struct notifier_block *nb, unsigned long event,
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
 		if (ep)
-			pvdma_endpoint_removed(ep);
+			pvdma_endpoint_removed(ep, true);
 		break;
 	}
 	mutex_unlock(&pvdma_lock);
@@ -546,7 +553,7 @@ void pvdma_endpoint_drop_all(struct pvdma *pv)
 			WARN(dev->driver, "pvdma: %s still has a driver\n",
 			     dev_name(dev));
 			pvdma_endpoint_silence(ep);
-			pvdma_endpoint_removed(ep);
+			pvdma_endpoint_removed(ep, false);
 		}
 		mutex_unlock(&pvdma_lock);
 		device_unlock(dev);

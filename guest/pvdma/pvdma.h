@@ -148,10 +148,12 @@ struct pvdma {
 	struct pvdma_conf conf;	       /* news under pvdma_lock */
 	bool open;		       /* takes devices over; pvdma_lock */
 	struct list_head endpoints;    /* pvdma_lock */
+	struct list_head gone;	       /* gone.c; likewise */
 	struct pvdma_counters retired; /* of endpoints gone; pvdma_lock */
 	struct work_struct news_work;
 	struct delayed_work post_work; /* sends what nobody waits for */
 	struct delayed_work reserve_work;
+	struct delayed_work gone_work;
 	struct notifier_block memory_nb;
 	struct device *class_dev;
 	struct dentry *debugfs;
@@ -275,6 +277,13 @@ void pvdma_endpoint_quiesce(struct pvdma *pv);
 void pvdma_endpoint_release_dma(struct pvdma *pv);
 void pvdma_endpoint_drop_all(struct pvdma *pv);
 void pvdma_endpoint_sum(struct pvdma_endpoint *ep, struct pvdma_counters *sum);
+u64 pvdma_endpoint_live(struct pvdma_endpoint *ep);
+void pvdma_endpoint_release(struct pvdma_endpoint *ep);
+
+/* gone.c */
+bool pvdma_gone_keep(struct pvdma_endpoint *ep);
+void pvdma_gone_review(struct work_struct *work);
+void pvdma_gone_end(struct pvdma *pv);
 
 /* coherent.c */
 void *pvdma_coherent_alloc(struct device *dev, size_t size, dma_addr_t *handle,

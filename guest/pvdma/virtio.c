@@ -138,6 +138,8 @@ static struct pvdma *pvdma_virtio_new(struct virtio_device *vdev,
 	pv->vdev = vdev;
 	pv->conf = *conf;
 	INIT_LIST_HEAD(&pv->endpoints);
+	INIT_LIST_HEAD(&pv->gone);
+	INIT_DELAYED_WORK(&pv->gone_work, pvdma_gone_review);
 	INIT_DELAYED_WORK(&pv->post_work, pvdma_request_post_all);
 	INIT_WORK(&pv->news_work, pvdma_config_news);
 	INIT_DELAYED_WORK(&pv->reserve_work, pvdma_reserve_review);
@@ -272,6 +274,7 @@ static void pvdma_virtio_remove(struct virtio_device *vdev)
 	/* waits for a rebind on its way */
 	device_unregister(pv->class_dev);
 	pvdma_endpoint_drop_all(pv);
+	pvdma_gone_end(pv);
 	pvdma_virtio_stop(pv);
 	pvdma_virtio_unclaim();
 	vdev->priv = NULL;

@@ -49,6 +49,25 @@ unplug_busy() {
 	unplug
 }
 
+# What a driver has left to others, mapped as it was, ends long after the device has gone.
+unplug_mapped() {
+	local bdf
+
+	plug
+	bdf=$(plugged)
+	g hotplug "undrive $bdf; load dmacheck late=1; dmacheck_bind $bdf; dmesg -c > /dev/null"
+	unplug
+	g hotplug "wait_for 30 sh -c 'dmesg | grep -q \"dmacheck: unmapped for $bdf\"'
+		wait_for 30 sh -c 'dmesg | grep -q \"$bdf: pvdma: the last DMA mapping has ended\"'
+		dmesg | grep -E 'dmacheck|pvdma'; rmmod dmacheck" > "$E2E_RUN/outlived"
+	cat "$E2E_RUN/outlived"
+	contains "the guest's kernel log" "$E2E_RUN/outlived" "$bdf: pvdma: 1 DMA mappings outlive the device"
+	! grep -q 'BUG\|WARNING' "$E2E_RUN/outlived" || fail "the kernel complains"
+	# the same device once more, by the same address
+	plug
+	unplug
+}
+
 # nic_works: and COPIES gets how much is copied because of the NIC's mask (nothing else is here).
 nic_works() {
 	local before
@@ -80,4 +99,5 @@ step plug plug
 step unplug unplug
 step plug-again plug
 step unplug-busy unplug_busy
+step unplug-mapped unplug_mapped
 step memory-above no_faults "the work" "$(bed_bdf e1000)" memory_above

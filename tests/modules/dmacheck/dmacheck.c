@@ -8,7 +8,7 @@
  * end "dmacheck: N checks, N failed". Its probe then fails on purpose, or
  * stays bound with stay=1.
  *
- *	insmod dmacheck.ko [stay=1] [leak=1] [bench=ROUNDS] [share=1]
+ *	insmod dmacheck.ko [stay=1] [leak=1] [bench=ROUNDS] [share=1] [late=1]
  *	echo dmacheck > /sys/bus/pci/devices/ADDRESS/driver_override
  *	echo ADDRESS > /sys/bus/pci/drivers/dmacheck/bind
  *
@@ -16,6 +16,8 @@
  * does nothing else. share=1 does nothing else either: it maps one page, the
  * same for all devices, as long as they are bound, and says where that is; in
  * the end, whether the device has copied its first half's content to the other.
+ * late=1 does nothing but map a page, which is unmapped three seconds after the
+ * driver was unbound, as what page_pool has left to others is.
  */
 #include <linux/completion.h>
 #include <linux/dma-mapping.h>
@@ -25,6 +27,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/workqueue.h>
 
 static bool stay;
 module_param(stay, bool, 0644);
@@ -41,6 +44,15 @@ MODULE_PARM_DESC(bench, "rounds of map and unmap to time");
 static bool share;
 module_param(share, bool, 0644);
 MODULE_PARM_DESC(share, "map one page, for each device the same");
+
+static bool late;
+module_param(late, bool, 0644);
+MODULE_PARM_DESC(late, "unmap a page long after the driver was unbound");
+
+#define LATE_MS 3000
+
+static struct device *late_dev;
+static dma_addr_t late_addr;
 
 static u8 *shared;
 static unsigned int checks, failed;
@@ -456,10 +468,33 @@ static int share_page(struct pci_dev *pdev)
 	return 0;
 }
 
+static void unmap_late(struct work_struct *work)
+{
+	dma_unmap_single(late_dev, late_addr, SZ_4K, DMA_TO_DEVICE);
+	pr_info("dmacheck: unmapped for %s\n", dev_name(late_dev));
+	put_device(late_dev);
+	late_dev = NULL;
+}
+
+static DECLARE_DELAYED_WORK(late_work, unmap_late);
+
+static int map_late(struct device *dev)
+{
+	if (late_dev)
+		return -EBUSY;
+	late_addr = dma_map_single(dev, shared, SZ_4K, DMA_TO_DEVICE);
+	if (dma_mapping_error(dev, late_addr))
+		return -ENOMEM;
+	late_dev = get_device(dev);
+	return 0;
+}
+
 static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct page *area;
 
+	if (late)
+		return map_late(&pdev->dev);
 	if (share)
 		return share_page(pdev);
 	area = alloc_pages(GFP_KERNEL, AREA_ORDER);
@@ -482,6 +517,8 @@ static int dmacheck_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void dmacheck_remove(struct pci_dev *pdev)
 {
+	if (late_dev == &pdev->dev)
+		schedule_delayed_work(&late_work, msecs_to_jiffies(LATE_MS));
 	if (!pci_get_drvdata(pdev))
 		return;
 	dma_unmap_single(&pdev->dev, virt_to_phys(shared), SZ_4K,
@@ -520,6 +557,7 @@ module_init(dmacheck_init);
 static void __exit dmacheck_exit(void)
 {
 	pci_unregister_driver(&dmacheck_driver);
+	flush_delayed_work(&late_work);
 	free_page((unsigned long)shared);
 }
 module_exit(dmacheck_exit);
