@@ -30,20 +30,9 @@
 #include "host/agent/iommu/iommu.h"
 #include "host/agent/memory.h"
 #include "host/agent/state.h"
+#include "host/agent/table_words.h"
 #include "host/lib/durable.h"
 #include "host/lib/macros.h"
-#include "protocol/virtio_pvdma.h"
-
-/* Constants as they stand in a little-endian word. */
-#define W_MAPPED     htole32(VIRTIO_PVDMA_W_MAPPED)
-#define W_REFERENCED htole32(VIRTIO_PVDMA_W_REFERENCED)
-#define W_COUNT	     htole32(VIRTIO_PVDMA_W_COUNT)
-
-#define LEAF_SHIFT  VIRTIO_PVDMA_LEAF_SHIFT
-#define LEAF_WORDS  VIRTIO_PVDMA_LEAF_WORDS
-#define LEAF_BLOCKS VIRTIO_PVDMA_LEAF_BLOCKS
-#define BLOCK_SHIFT VIRTIO_PVDMA_BLOCK_SHIFT
-#define BLOCK	    ((uint64_t)VIRTIO_PVDMA_BLOCK_GRANULES)
 
 /* In node.mark: the leaf is registered. */
 #define LEAF_TAKEN 1u
@@ -305,27 +294,6 @@ bool table_is_writable(const struct table *table)
 	return table->root->writable || table_leaves(table) == 0;
 }
 
-/* Words in a row: of granules, or (level LEAF_BLOCKS) of blocks. */
-struct words {
-	uint64_t level; /* 0 or LEAF_BLOCKS */
-	uint64_t first;
-	uint64_t count;
-};
-
-static struct words of_granules(uint64_t first, uint64_t count)
-{
-	return (struct words){ 0, first, count };
-}
-
-/* The blocks that have any of granules [first, first + count). */
-static struct words of_blocks(uint64_t first, uint64_t count)
-{
-	uint64_t block = first >> BLOCK_SHIFT;
-	uint64_t end = (first + count + BLOCK - 1) >> BLOCK_SHIFT;
-
-	return (struct words){ LEAF_BLOCKS, block, count ? end - block : 0 };
-}
-
 /*
  * Takes the next @*n words, as many as lie in one leaf, off @w. NULL where
  * there is no such leaf.
@@ -455,8 +423,9 @@ static void set_all(struct table *table, struct words w)
 static void set_block(struct table *table, uint64_t block)
 {
 	struct words w = { LEAF_BLOCKS, block, 1 };
+	uint64_t end;
 
-	if (table->mapped(table->userdata, block << BLOCK_SHIFT, BLOCK))
+	if (table->mapped(table->userdata, block << BLOCK_SHIFT, BLOCK, &end))
 		set_all(table, w);
 }
 
@@ -557,21 +526,35 @@ bool table_test_and_clear_referenced(struct table *table, uint64_t first,
 	return clear_all_at(table, first, count, W_REFERENCED);
 }
 
-/* Is what word @at of leaf @index stands for mapped? */
-static bool is_mapped(const struct table *table, uint64_t index, uint64_t at)
+/* What was last heard of granules: up to @end all are like that. */
+struct heard {
+	uint64_t end;
+	bool mapped;
+};
+
+/*
+ * Is what word @at of leaf @index stands for mapped? Leaves and words come in
+ * order, so that there is one question for each extent, not for each granule.
+ */
+static bool is_mapped(const struct table *table, uint64_t index, uint64_t at,
+		      struct heard *heard)
 {
-	uint64_t unit = ((index & ~LEAF_BLOCKS) << LEAF_SHIFT) + at;
+	uint64_t unit = ((index & ~LEAF_BLOCKS) << LEAF_SHIFT) + at, end;
 
 	if (index & LEAF_BLOCKS)
 		return table->mapped(table->userdata, unit << BLOCK_SHIFT,
-				     BLOCK);
-	return table->mapped(table->userdata, unit, 1);
+				     BLOCK, &end);
+	if (unit >= heard->end)
+		heard->mapped =
+			table->mapped(table->userdata, unit, 1, &heard->end);
+	return heard->mapped;
 }
 
 /* Makes up for table_clear_mapped() calls that could not write. */
 static void refresh(struct table *table)
 {
 	uint32_t slot = treap_at_or_above(&table->index, 0);
+	struct heard heard = { 0 };
 
 	while (slot != TREAP_NONE) {
 		uint64_t index = leaf_at(table, slot)->node.key;
@@ -581,7 +564,8 @@ static void refresh(struct table *table)
 			uint32_t old =
 				__atomic_load_n(&words[i], __ATOMIC_RELAXED);
 
-			if ((old & W_MAPPED) && !is_mapped(table, index, i))
+			if ((old & W_MAPPED) &&
+			    !is_mapped(table, index, i, &heard))
 				(void)word_clear(&words[i], W_MAPPED);
 		}
 		slot = treap_at_or_above(&table->index, index + 1);

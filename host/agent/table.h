@@ -40,8 +40,12 @@ struct table_root {
 void table_root_init(struct table_root *root, uint8_t granule_shift,
 		     uint64_t seed);
 
-/* Does the IOMMU map all granules [first, first + count)? */
-typedef bool (*table_mapped_fn)(void *userdata, uint64_t first, uint64_t count);
+/*
+ * Does the IOMMU map all granules [first, first + count)? The answer for @first
+ * alone holds up to *@ret_end, which is behind it.
+ */
+typedef bool (*table_mapped_fn)(void *userdata, uint64_t first, uint64_t count,
+				uint64_t *ret_end);
 
 /* Borrows @memory and @state. 0 or -ENOMEM. */
 int table_new(struct state *state, struct table_root *root,

@@ -94,21 +94,26 @@ static uint64_t env_key(void *userdata, uint32_t extent)
 }
 
 /* What is picked for unmapping is on its way out, and no block has it. */
-static bool is_mapped(void *userdata, uint64_t first, uint64_t count)
+static bool is_mapped(void *userdata, uint64_t first, uint64_t count,
+		      uint64_t *ret_end)
 {
 	const struct vm *vm = userdata;
 	uint64_t at = first;
 
 	while (at < first + count) {
-		uint32_t extent = ledger_find(vm->ledger, at);
+		uint32_t extent = ledger_seek(vm->ledger, at);
 		const struct ledger_extent *e;
 
+		*ret_end = UINT64_MAX;
 		if (extent == LEDGER_NONE)
 			return false;
 		e = ledger_get(vm->ledger, extent);
+		*ret_end = ledger_first(e);
+		if (ledger_first(e) > at)
+			return false;
+		at = *ret_end = ledger_end(e);
 		if (e->flags & (LEDGER_PARTIAL | LEDGER_VICTIM))
 			return false;
-		at = ledger_end(e);
 	}
 	return true;
 }

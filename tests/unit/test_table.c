@@ -42,10 +42,14 @@ struct fixture {
 	uint64_t mapped_first, mapped_end; /* what the books say is mapped */
 };
 
-static bool is_mapped(void *userdata, uint64_t first, uint64_t count)
+static bool is_mapped(void *userdata, uint64_t first, uint64_t count,
+		      uint64_t *ret_end)
 {
 	const struct fixture *f = userdata;
 
+	*ret_end = first < f->mapped_first ? f->mapped_first :
+		   first < f->mapped_end   ? f->mapped_end :
+					     UINT64_MAX;
 	return first >= f->mapped_first && first + count <= f->mapped_end;
 }
 
