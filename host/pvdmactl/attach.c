@@ -203,15 +203,28 @@ static int put_in(struct job *job)
 	return r;
 }
 
+/*
+ * The device is out, which took its time: the edit begins with what is there now.
+ * -ENOENT: others have taken the device out of that.
+ */
+static int look_again(struct job *job)
+{
+	int r = is_still(job, job->before);
+
+	return r == 0 ? edit(job) : r < 0 ? r : 0;
+}
+
 static int take_out(struct job *job)
 {
 	int r = check_still(job);
 
 	if (r == 0 && job->options->live) {
 		r = do_live(job);
-		/* that took its time, and is done: from what is there now */
-		if (r == 0 && is_still(job, job->before) == 0)
-			r = edit(job);
+		if (r < 0)
+			return r;
+		r = look_again(job);
+		if (r == -ENOENT)
+			return 0;
 	}
 	if (r == 0)
 		r = virt_define(&job->virt, domain_xml_text(job->after));

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
@@ -239,6 +240,27 @@ static int count_devices(sd_bus *bus, const char *path, sd_bus_error *error,
 	return r < 0 ? r : 0;
 }
 
+/* A service that is older than this program does not know. */
+static int get_domain(sd_bus *bus, const char *path, sd_bus_error *error,
+		      char **ret)
+{
+	int r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
+					   "Domain", error, ret);
+
+	if (r >= 0 ||
+	    !sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_PROPERTY))
+		return r;
+	sd_bus_error_free(error);
+	*ret = strdup("");
+	return *ret ? 0 : -ENOMEM;
+}
+
+bool ctl_bus_vm_is_of(const struct ctl_bus_vm *vm, const char *uuid)
+{
+	return !*vm->domain ||
+	       strcasecmp(vm->domain, *uuid ? uuid : "none") == 0;
+}
+
 int ctl_bus_get_vm(sd_bus *bus, const char *name, struct ctl_bus_vm *ret)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -254,8 +276,7 @@ int ctl_bus_get_vm(sd_bus *bus, const char *name, struct ctl_bus_vm *ret)
 		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
 					       "State", &error, &vm.state);
 	if (r >= 0)
-		r = sd_bus_get_property_string(bus, SERVICE, path, VM_INTERFACE,
-					       "Domain", &error, &vm.domain);
+		r = get_domain(bus, path, &error, &vm.domain);
 	if (r >= 0)
 		r = count_devices(bus, path, &error, &vm.num_devices);
 	if (r < 0) {

@@ -5,6 +5,8 @@
 #ifndef PVDMA_PVDMACTL_BUS_H
 #define PVDMA_PVDMACTL_BUS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <systemd/sd-bus.h>
@@ -47,10 +49,14 @@ int ctl_bus_open(uint64_t timeout_usec, sd_bus **ret);
 
 /* A VM as the service knows it. */
 struct ctl_bus_vm {
-	char *state;	    /* starting, running, stopping, failed */
-	char *domain;	    /* UUID of the libvirt domain it is for; "": none */
+	char *state; /* starting, running, stopping, failed */
+	/* UUID of the libvirt domain that it is for, "none"; "": not known */
+	char *domain;
 	size_t num_devices; /* that it has */
 };
+
+/* Is it that of the domain with this UUID ("": none), as far as is known? */
+bool ctl_bus_vm_is_of(const struct ctl_bus_vm *vm, const char *uuid);
 
 /*
  * The calls. All return 0, or a negative errno, logged as "cannot do this: what

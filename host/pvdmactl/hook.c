@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
@@ -153,11 +152,6 @@ static int prepare(const struct domain_xml *domain, sd_bus *bus)
 				domain_xml_uuid(domain));
 }
 
-static bool is_of(const struct ctl_bus_vm *vm, const struct domain_xml *domain)
-{
-	return strcasecmp(vm->domain, domain_xml_uuid(domain)) == 0;
-}
-
 /*
  * libvirt releases domains that never started, too: there may be no VM, or it
  * is that of another domain, which was the reason, and runs.
@@ -168,7 +162,7 @@ static int release(const struct domain_xml *domain, sd_bus *bus)
 	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
 	int r = ctl_bus_get_vm(bus, name, &vm);
 
-	if (r == 0 && !is_of(&vm, domain)) {
+	if (r == 0 && !ctl_bus_vm_is_of(&vm, domain_xml_uuid(domain))) {
 		log_notice(
 			"%s has ended; pvdma's VM %s is not its own, and goes on",
 			domain_xml_where(domain), name);
@@ -185,7 +179,8 @@ static int reconnect(const struct domain_xml *domain, sd_bus *bus)
 	_cleanup_(ctl_bus_vm_done) struct ctl_bus_vm vm = { 0 };
 	int r = ctl_bus_get_vm(bus, name, &vm);
 
-	if (r == CTL_BUS_NO_SUCH_VM || (r == 0 && !is_of(&vm, domain)))
+	if (r == CTL_BUS_NO_SUCH_VM ||
+	    (r == 0 && !ctl_bus_vm_is_of(&vm, domain_xml_uuid(domain))))
 		warn_journal(name,
 			     "%s runs, but pvdma has no VM %s for it: its "
 			     "devices reach nothing until it is started again",

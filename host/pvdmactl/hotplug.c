@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "bus.h"
@@ -227,15 +226,15 @@ static int look_at_vm(const struct hotplug *hotplug, struct ctl_bus_vm *ret)
 	const char *name = domain_xml_vm_name(hotplug->live);
 	int r = ctl_bus_get_vm(hotplug->bus, name, ret);
 
-	if (r != 0 ||
-	    strcasecmp(ret->domain, domain_xml_uuid(hotplug->live)) == 0)
+	if (r != 0 || ctl_bus_vm_is_of(ret, domain_xml_uuid(hotplug->live)))
 		return r;
 	log_err("pvdma's VM %s is not that of %s, but %s%s: set another name= "
 		"of pvdma:vm in its metadata",
 		name, domain_xml_where(hotplug->live),
-		*ret->domain ? "of the domain with the UUID " :
-			       "one that was started by hand",
-		ret->domain);
+		strcmp(ret->domain, "none") == 0 ?
+			"one that was started by hand" :
+			"of the domain with the UUID ",
+		strcmp(ret->domain, "none") == 0 ? "" : ret->domain);
 	ctl_bus_vm_done(ret);
 	return -EEXIST;
 }

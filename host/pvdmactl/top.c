@@ -22,7 +22,6 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "lib/macros.h"
 #include "lib/parse.h"
 #include "verbs.h"
 #include "vms.h"
@@ -30,8 +29,9 @@
 #define INTERVAL_USEC 2000000
 #define LEAST_USEC    100000
 
-#define SCREEN_ENTER "\033[?1049h\033[?25l"
-#define SCREEN_LEAVE "\033[?25h\033[?1049l"
+/* Another screen, without a cursor, and lines that are cut and not wrapped. */
+#define SCREEN_ENTER "\033[?1049h\033[?25l\033[?7l"
+#define SCREEN_LEAVE "\033[?7h\033[?25h\033[?1049l"
 #define SCREEN_HOME  "\033[H"
 #define SCREEN_EOL   "\033[K"
 #define SCREEN_REST  "\033[J"
@@ -189,15 +189,25 @@ static int print_json(struct ctl *ctl, const struct look *before,
 
 /* --- the terminal --- */
 
+/* What was ignored stays so: nohup is somebody's wish. */
+static void watch_signal(int signal)
+{
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction before;
+
+	if (sigaction(signal, NULL, &before) == 0 &&
+	    before.sa_handler != SIG_IGN)
+		(void)sigaction(signal, &action, NULL);
+}
+
 static void watch_signals(const struct screen *screen)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	const struct sigaction action = { .sa_handler = on_signal };
-
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		(void)sigaction(ends[i], &action, NULL);
+	watch_signal(SIGINT);
+	watch_signal(SIGTERM);
+	watch_signal(SIGHUP);
+	watch_signal(SIGQUIT);
 	if (screen->live)
-		(void)sigaction(SIGTSTP, &action, NULL);
+		watch_signal(SIGTSTP);
 }
 
 static void screen_enter(struct screen *screen)
@@ -229,7 +239,10 @@ static void screen_suspend(struct screen *screen)
 {
 	suspended = 0;
 	screen_leave(screen);
-	(void)raise(SIGSTOP);
+	/* where no shell is that could wake us the kernel does not stop us */
+	(void)signal(SIGTSTP, SIG_DFL);
+	(void)raise(SIGTSTP);
+	watch_signal(SIGTSTP);
 	screen_enter(screen);
 }
 

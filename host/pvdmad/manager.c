@@ -164,6 +164,8 @@ static int read_settings(sd_bus_message *m, struct spec *spec)
 		if (r >= 0)
 			r = sd_bus_message_exit_container(m);
 	}
+	if (r >= 0 && !spec->domain)
+		r = spec_set(spec, "domain", SPEC_NO_DOMAIN);
 	return r < 0 ? r : spec_finish(spec);
 }
 

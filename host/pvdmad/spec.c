@@ -104,17 +104,20 @@ static int replace(char **to, const char *value)
 	return 0;
 }
 
-/* "5a1d3c2e-..." as libvirt writes them. */
+/* "5a1d3c2e-..." as libvirt writes them, or none. */
 static int set_domain(struct spec *spec, const char *value)
 {
 	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 	size_t i = 0;
 
+	if (strcmp(value, SPEC_NO_DOMAIN) == 0)
+		return replace(&spec->domain, value);
 	while (form[i] && (form[i] == '-' ? value[i] == '-' :
 					    isxdigit((unsigned char)value[i])))
 		i++;
 	if (form[i] || value[i]) {
-		log_err("domain=%s: expected the UUID of a libvirt domain",
+		log_err("domain=%s: expected the UUID of a libvirt domain, "
+			"or none",
 			value);
 		return -EINVAL;
 	}

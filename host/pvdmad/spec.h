@@ -15,6 +15,7 @@
 #define SPEC_NAME_MAX	 64
 #define SPEC_DEVICES_MAX 32
 #define SPEC_WEIGHT_MAX	 10000
+#define SPEC_NO_DOMAIN	 "none"
 
 /* A PCI device, or the synthetic one of tests. */
 struct spec_device {
@@ -37,8 +38,9 @@ struct spec {
 	uint64_t min;
 	uint64_t max;
 	uint32_t weight;
-	char *owner;  /* of the sockets for QEMU; NULL: the service's default */
-	char *domain; /* UUID of the libvirt domain that it is for; NULL: none */
+	char *owner; /* of the sockets for QEMU; NULL: the service's default */
+	/* UUID of the libvirt domain that it is for; NULL: not known */
+	char *domain;
 	struct spec_device *devices;
 	size_t num_devices;
 	struct spec_setting *settings;

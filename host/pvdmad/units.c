@@ -190,7 +190,7 @@ static int on_job(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 }
 
 static int run_job(struct units *units, const char *method, const char *unit,
-		   units_done_fn fn, void *userdata)
+		   const char *mode, units_done_fn fn, void *userdata)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 	struct wait *wait = wait_new(units, userdata);
@@ -202,7 +202,7 @@ static int run_job(struct units *units, const char *method, const char *unit,
 	r = sd_bus_message_new_method_call(units->bus, &m, SYSTEMD,
 					   SYSTEMD_PATH, MANAGER, method);
 	if (r >= 0)
-		r = sd_bus_message_append(m, "ss", unit, "replace");
+		r = sd_bus_message_append(m, "ss", unit, mode);
 	if (r >= 0)
 		r = sd_bus_call_async(units->bus, &wait->slot, m, on_job, wait,
 				      CALL_USEC);
@@ -217,13 +217,18 @@ static int run_job(struct units *units, const char *method, const char *unit,
 int units_start(struct units *units, const char *unit, units_done_fn fn,
 		void *userdata)
 {
-	return run_job(units, "StartUnit", unit, fn, userdata);
+	return run_job(units, "StartUnit", unit, "replace", fn, userdata);
 }
 
 int units_stop(struct units *units, const char *unit, units_done_fn fn,
 	       void *userdata)
 {
-	return run_job(units, "StopUnit", unit, fn, userdata);
+	/*
+	 * At the host's shutdown agents wait for libvirt-guests, which waits
+	 * for libvirt's hook, which waits for this: not for others, then.
+	 */
+	return run_job(units, "StopUnit", unit, "ignore-dependencies", fn,
+		       userdata);
 }
 
 void units_reset_failed(struct units *units, const char *unit)

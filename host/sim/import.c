@@ -154,6 +154,16 @@ static uint8_t kind_of(const struct text_line *line)
 	}
 }
 
+/* Has the device other pieces than the driver's list has? */
+static bool is_merged(const struct text_line *line)
+{
+	if (line->event != TEXT_MAP_SG)
+		return false;
+	if (line->ents != 0 && line->ents != line->nents)
+		return true;
+	return !line->truncated && line->sizes.n != line->phys_addrs.n;
+}
+
 static int add_map(struct import *imp, int device)
 {
 	struct trace_info *info = &imp->trace->info;
@@ -177,8 +187,7 @@ static int add_map(struct import *imp, int device)
 		return 0;
 	}
 	/* pieces that an IOMMU has put together: which bytes are they? */
-	if (imp->line.event == TEXT_MAP_SG && !imp->line.truncated &&
-	    imp->line.sizes.n != imp->line.phys_addrs.n)
+	if (is_merged(&imp->line))
 		return wrong(imp, "a list has other pieces for the device than "
 				  "in memory: record where no IOMMU translates "
 				  "for the device's driver");

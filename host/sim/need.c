@@ -90,29 +90,28 @@ int need_find(const struct trace *trace, const struct engine_config *engine,
 		r = ask(&s, TRACE_ADDR_LAST, &all);
 	if (r)
 		return r;
+	exact = max(granule, all.pinned_peak / 256);
 	/*
 	 * The driver keeps less for copies, and the agent maps less ahead, where
 	 * there is less: so that nothing goes takes no more than this.
 	 */
 	ret->all = all.pinned_peak;
-	exact = max(granule, ret->all / 256);
 	waits = all.waits;
 	s.evictions_max = 0;
 	r = halve(&s, exact, &ret->all, &waits);
 	if (r)
 		return r;
-	all.waits = waits;
+	ret->waits_all = (double)waits / trace->n_maps;
 	s.evictions_max = UINT64_MAX;
-	ret->serves = ret->all;
+	ret->serves = all.pinned_peak;
 	waits = all.waits;
 	r = halve(&s, exact, &ret->serves, &waits);
 	if (r)
 		return r;
 	ret->waits_serves = (double)waits / trace->n_maps;
-	ret->waits_all = (double)all.waits / trace->n_maps;
 	s.waits_max = max((uint64_t)((double)all.waits * NEED_FACTOR),
 			  all.waits + (uint64_t)(trace->n_maps * NEED_SHARE));
-	ret->enough = ret->all;
+	ret->enough = all.pinned_peak;
 	waits = all.waits;
 	r = halve(&s, exact, &ret->enough, &waits);
 	ret->waits_enough = (double)waits / trace->n_maps;

@@ -23,7 +23,7 @@ struct need {
 	double waits_all;
 };
 
-/* "Few more waits": this factor of those at need.all, or this share more. */
+/* "Few more waits": this factor of those without a limit, or this share more. */
 #define NEED_FACTOR 1.1
 #define NEED_SHARE  0.005
 

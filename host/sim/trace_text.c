@@ -280,6 +280,12 @@ static const char *set_field(const char *key, size_t n, const char *value,
 			      get_digits(slash + 1, 10, &line->nents) == end;
 		return seen->nents ? NULL : "nents is not of the form 1/1";
 	}
+	if (is(key, n, "ents")) {
+		const char *slash = memchr(value, '/', len);
+
+		if (!slash || get_digits(slash + 1, 10, &line->ents) != end)
+			return "ents is not of the form 1/1";
+	}
 	if (is(key, n, "virt_addr") && is_null(value, len))
 		line->failed = true;
 	if (is(key, n, "attrs") && contains(value, len, "MMIO"))
@@ -406,6 +412,7 @@ static int parse_event(const char *s, const struct event_name *name,
 	line->mmio = name->mmio;
 	line->failed = line->truncated = line->pool = false;
 	line->dir = TRACE_BIDIRECTIONAL;
+	line->ents = 0;
 	*ret_error = NULL;
 	if (name->event == TEXT_COMMAND || name->event == TEXT_COMMAND_END)
 		return parse_command(s, line, ret_error);

@@ -47,10 +47,11 @@ struct text_line {
 	uint64_t phys_addr;		/* TEXT_MAP */
 	uint64_t size;			/* all but sg */
 	uint64_t nents;			/* MAP_SG: of the driver's whole list */
-	bool failed;			/* the mapping was refused */
-	bool mmio;			/* not memory */
-	bool truncated;		      /* the arrays lack the end of the list */
-	bool pool;		      /* the driver syncs it itself */
+	uint64_t ents;	/* ... and as the device sees it; 0: not said */
+	bool failed;	/* the mapping was refused */
+	bool mmio;	/* not memory */
+	bool truncated; /* the arrays lack the end of the list */
+	bool pool;	/* the driver syncs it itself */
 	struct text_array sizes;      /* MAP_SG: of the mapped segments */
 	struct text_array phys_addrs; /* sg: of the driver's list */
 };

@@ -10,8 +10,9 @@
 sources() {
     local file
     if [[ -e .git ]]; then
-        # what git says is why there are no files, if it does not like the folder
-        git ls-files -co --exclude-standard -- "$@"
+        # A folder that git does not like is no reason to judge what git keeps there.
+        git ls-files -co --exclude-standard -- "$@" ||
+            find . -type f ! -path './build/*' ! -path './.git/*' -printf '%P\n' | matching "$@"
     else
         # A source archive holds nothing but the project.
         find . -type f ! -path './build/*' -printf '%P\n' | matching "$@"

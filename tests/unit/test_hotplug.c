@@ -222,6 +222,9 @@ static void test_one_more(void **state)
 	expect(plain, false, ours, 0, "add;");
 	expect(plain, false, libvirts, 0, "add;");
 	expect(plain, false, no_ports, 0, "add;");
+	/* one that was there before anybody asked whose it is */
+	fake.domain = "";
+	expect(plain, false, no_ports, 0, "add;");
 }
 
 static void test_one_more_fails(void **state)
@@ -322,7 +325,7 @@ static void test_another_domains(void **state)
 	fake.domain = "5a1d3c2e-0000-4000-8000-00000000000b";
 	expect(plain, false, none, -EEXIST, "");
 	expect(plain, true, none, -EEXIST, "");
-	fake.domain = "";
+	fake.domain = "none";
 	expect(plain, false, none, -EEXIST, "");
 	expect(plain, true, none, -EEXIST, "");
 }

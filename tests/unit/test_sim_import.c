@@ -142,6 +142,11 @@ static void test_translated(void **state)
 		-EBADMSG);
 	assert_non_null(strstr(result.error, "IOMMU"));
 	assert_int_equal(
+		import("x-1 [000] 1.000000: dma_map_sg: 0000:01:00.0 dir=TO_DEVICE "
+		       "nents=2/500 ents=2/130 dma_addrs={0xfff00000,0xfff80000} "
+		       "sizes={0x2000,0x2000} phys_addrs={0x1000,0x5000} attrs= [TRUNCATED]\n"),
+		-EBADMSG);
+	assert_int_equal(
 		import("x-1 [000] 1.000000: dma_map_page: 0000:01:00.0 dir=TO_DEVICE "
 		       "dma_addr=fff00000 size=4096 phys_addr=4ab3000 attrs=\n"),
 		0);

@@ -118,6 +118,7 @@ static void test_refused(void **state)
 			     "5a1d3c2e0000-4000-8000-0000000000000a"),
 			 -EINVAL);
 	assert_null(w->spec.domain);
+	assert_int_equal(set(w, "domain", "none"), 0);
 	assert_int_equal(set(w, "control", "/tmp/x"), -EINVAL);
 	assert_int_equal(set(w, "nothing", "1"), -EINVAL);
 	assert_int_equal(w->spec.num_settings, 0);

@@ -37,7 +37,7 @@ def plain(value):
 class Vm(dbus.service.Object):
     def __init__(self, bus, name, state, settings):
         devices = [(str(a), i + 1, "", "") for i, a in enumerate(settings["devices"])]
-        self.properties = {"State": state, "Domain": settings.get("domain", ""),
+        self.properties = {"State": state, "Domain": settings.get("domain", "none"),
                            "Devices": dbus.Array(devices, signature="(suss)")}
         super().__init__(bus, f"/org/pvdma1/vm/{name}")
 
