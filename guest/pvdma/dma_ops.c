@@ -148,10 +148,22 @@ static void pvdma_begin(struct pvdma_endpoint *ep, struct pvdma_batch *b,
 		b->patience_us = pvdma_reserve_patience(ep->pv);
 }
 
+/* What can't be copied: what is there for copies makes room for it. */
+static bool pvdma_makes_room(struct pvdma *pv)
+{
+	if (!pvdma_pool_shrink(pv, PVDMA_POOL_MAPPED, 0))
+		return false;
+	pvdma_reserve_later(pv);
+	return true;
+}
+
 /* After @err with @copy: is it worth to try again? Then *@copy is how. */
-static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
+static bool pvdma_tries_again(struct pvdma_endpoint *ep,
+			      enum dma_data_direction dir, unsigned long attrs,
 			      int err, enum pvdma_copy *copy)
 {
+	u64 last = READ_ONCE(ep->pv->ram_last);
+
 	if (attrs & PVDMA_ATTR_NO_BOUNCE)
 		return false;
 	if (err == -EAGAIN) {
@@ -161,9 +173,11 @@ static bool pvdma_tries_again(struct pvdma_endpoint *ep, unsigned long attrs,
 	if (ep->strict || *copy == PVDMA_COPY_NEEDED ||
 	    (err != -ENOMEM && err != -EIO) || !pvdma_pool_has_spare(ep->pv))
 		return false;
+	*copy = PVDMA_COPY_NEEDED;
+	if (dir == DMA_BIDIRECTIONAL && pvdma_reaches(&ep->pdev->dev, last, 1))
+		return err == -ENOMEM && pvdma_makes_room(ep->pv);
 	if (err == -ENOMEM)
 		pvdma_copying_refused(ep);
-	*copy = PVDMA_COPY_NEEDED;
 	return true;
 }
 
@@ -283,7 +297,7 @@ again:
 		pvdma_count(ep, mapped_bytes, size);
 		return addr;
 	}
-	if (pvdma_tries_again(ep, attrs, err, &copy))
+	if (pvdma_tries_again(ep, dir, attrs, err, &copy))
 		goto again;
 fail:
 	pvdma_fail(ep, phys, size, err);
@@ -434,7 +448,7 @@ again:
 		pvdma_settle(ep, &b);
 	if (likely(!err))
 		goto done;
-	if (pvdma_tries_again(ep, attrs, err, &copy))
+	if (pvdma_tries_again(ep, dir, attrs, err, &copy))
 		goto again;
 	/* or all of it waited for the host */
 	within = l.held < nents;

@@ -100,7 +100,8 @@ void pvdma_queue_reap(struct pvdma_queue *q)
  */
 void pvdma_queue_tell(struct pvdma_queue *q)
 {
-	if (unlikely(READ_ONCE(q->back)) && xchg(&q->back, false))
+	if (unlikely(READ_ONCE(q->back)) && !READ_ONCE(q->pv->stalled) &&
+	    xchg(&q->back, false))
 		dev_info(&q->pv->vdev->dev, "the host answers again\n");
 }
 

@@ -218,6 +218,7 @@ static int pvdma_request_lose(struct pvdma_private *s, int err)
 	if (err != -EAGAIN) {
 		first = !READ_ONCE(pv->stalled);
 		WRITE_ONCE(pv->stalled, q);
+		WRITE_ONCE(q->back, false);
 	}
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 
@@ -291,7 +292,6 @@ out:
 	if (kick)
 		virtqueue_notify(q->vq);
 	preempt_enable();
-	pvdma_queue_tell(q);
 }
 
 /* Sends the hints that no request has taken along. */

@@ -16,7 +16,8 @@
  * Nor does the reset of a device say that the VM is reset: a driver may do that, and
  * a VMM does it with what it plugs in. It counts while the queues stand still, or if
  * they stop soon after and memory moves; and only that of a device which a driver
- * looks after, if there are such: with the VM they are reset, too.
+ * looks after. Where there is none, nothing is mapped for one, and the next driver's
+ * INIT ends all the rest.
  */
 #include "host/agent/vm.h"
 
@@ -37,6 +38,8 @@
 
 /* A guest that sends requests this long after a reset did not die of it. */
 #define VM_RESET_USEC 2000000
+/* So long after it queues stop for another reason. (Other devices take their time.) */
+#define VM_RESET_SLOW_USEC 120000000
 
 int vm_forget_driver(struct vm *vm)
 {
@@ -89,17 +92,16 @@ int vm_init(struct vm *vm, const struct request_init *init)
 	return 0;
 }
 
-/* A reset that was long ago was that of one device. */
-static void forget_old_reset(struct vm *vm)
+/* A reset that was longer ago than @usec was that of one device. */
+static void forget_old_reset(struct vm *vm, uint64_t usec)
 {
-	if (vm->root->reset_seen != 0 &&
-	    vm_now() - vm->root->reset_seen > VM_RESET_USEC)
+	if (vm->root->reset_seen != 0 && vm_now() - vm->root->reset_seen > usec)
 		vm->root->reset_seen = 0;
 }
 
 void vm_driver_lives(struct vm *vm)
 {
-	forget_old_reset(vm);
+	forget_old_reset(vm, VM_RESET_USEC);
 	if (vm->root->table.writable)
 		return;
 	table_set_writable(vm->table, true);
@@ -123,8 +125,9 @@ void vm_device_reset(struct vm *vm)
 
 void vm_endpoint_reset(struct vm *vm, uint32_t endpoint)
 {
-	if (vm->root->reset_seen == 0 && endpoints_attached(vm) &&
-	    endpoints_check(vm, endpoint) != 0)
+	forget_old_reset(vm, VM_RESET_SLOW_USEC);
+	/* with the VM those are reset, too, for which anything is mapped */
+	if (vm->root->reset_seen == 0 && endpoints_check(vm, endpoint) != 0)
 		return;
 	vm_device_reset(vm);
 }
@@ -143,8 +146,9 @@ void vm_queues_start(struct vm *vm)
 
 void vm_queues_stop(struct vm *vm)
 {
+	if (vm->root->running)
+		forget_old_reset(vm, VM_RESET_SLOW_USEC);
 	vm->root->running = false;
 	crash_point("queues-stopped");
 	table_set_writable(vm->table, false);
-	forget_old_reset(vm);
 }

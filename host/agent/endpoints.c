@@ -18,6 +18,7 @@
 #include "host/agent/vm_private.h"
 #include "host/lib/crash.h"
 #include "host/lib/durable.h"
+#include "host/lib/watchdog.h"
 
 void endpoints_count_slots(struct vm *vm)
 {
@@ -194,9 +195,11 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 	/* From now on each granule can end by itself (DEV-STRICT-1). */
 	if (!strict && endpoints_strict(vm)) {
 		crash_point("attached-strictly");
-		/* what the direct mapping has had, too */
+		/* what the direct mapping has had, too: all memory, perhaps */
 		mode_update(vm);
+		watchdog_wait();
 		r = reclaim_coarse(vm);
+		watchdog_go_on();
 	}
 	if (r < 0)
 		*endpoint = before;

@@ -309,6 +309,18 @@ static void test_reset_plugged(void **state)
 	assert_reset();
 }
 
+/* ... nor does the driver of a VM that has no device yet have to begin anew. */
+static void test_reset_plugged_first(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_detach(&g, 0), OK);
+	vm_queues_stop(g.vm);
+	assert_int_equal(vm_endpoint_add(g.vm, 1), 0);
+	vm_endpoint_reset(g.vm, 1);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_attach(&g, 1), OK);
+}
+
 static void test_reset_init(void **state)
 {
 	(void)state;
@@ -396,6 +408,7 @@ int main(void)
 		TEST(test_reset_stopped),
 		TEST(test_reset_running),
 		TEST(test_reset_plugged),
+		TEST(test_reset_plugged_first),
 		TEST(test_reset_layout),
 		TEST(test_reset_init),
 		TEST(test_not_running),
