@@ -219,6 +219,7 @@ static int pvdma_endpoint_attach(struct pvdma_endpoint *ep)
 
 	trace_pvdma_attach(&ep->pdev->dev, ep->number, err);
 	ep->attached = !err;
+	ep->unanswered = err == -EIO;
 	/* the host ends mappings for the sake of one that is strict */
 	if (ep->strict)
 		pvdma_pressure_reset(&ep->pv->pressure);
@@ -243,11 +244,11 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 {
 	int err;
 
-	if (!ep->attached)
+	if (!ep->attached && !ep->unanswered)
 		return;
 	pvdma_strict_settle(ep);
 	/* while what was mapped by its requests can still be unmapped */
-	ep->attached = false;
+	ep->attached = ep->unanswered = false;
 	pvdma_reserve_close(ep->pv);
 	err = pvdma_session_detach(ep->pv, ep->number);
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
@@ -498,7 +499,7 @@ void pvdma_endpoint_quiesce(struct pvdma *pv)
 
 	mutex_lock(&pvdma_lock);
 	list_for_each_entry(ep, &pv->endpoints, node) {
-		if (!ep->attached)
+		if (!ep->attached && !ep->unanswered)
 			continue;
 		if (pvdma_endpoint_silence(ep))
 			ep->silenced = true;
