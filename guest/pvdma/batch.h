@@ -50,7 +50,7 @@ static inline void pvdma_batch_begin(struct pvdma_batch *b, struct pvdma *pv,
  */
 int pvdma_batch_hold(struct pvdma_batch *b, u64 addr, u64 size);
 
-/* The same of these words, and of no others that would hold the same granules. */
+/* The same of these words, and of no others that hold the same granules. */
 int pvdma_batch_hold_words(struct pvdma_batch *b, const struct pvdma_run *run);
 
 /*

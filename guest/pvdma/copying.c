@@ -34,9 +34,9 @@ static bool pvdma_copying_scarce(const struct pvdma *pv)
 }
 
 /*
- * May what is mapped with @dir and @attrs be copied, where that saves a wait? Not
- * what is mapped in both directions: rings and doorbells of user space are, which
- * the device and the program look at without a sync.
+ * May what is mapped with @dir and @attrs be copied, where that saves a wait?
+ * Not what is mapped in both directions: rings and doorbells of user space are,
+ * which the device and the program look at without a sync.
  */
 bool pvdma_copying_may(struct pvdma_endpoint *ep, enum dma_data_direction dir,
 		       unsigned long attrs)

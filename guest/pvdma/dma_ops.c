@@ -51,8 +51,8 @@ static void pvdma_reach_out(struct pvdma_endpoint *ep)
 	/* each use is to be asked for: no address has the short way */
 	if (unlikely(ep->strategy == VIRTIO_PVDMA_S_SINGLE_USE))
 		return;
-	/* the directory that reaches so far is seen before */
 	if (READ_ONCE(ep->reach) != reach)
+		/* the directory that reaches so far is seen before */
 		smp_store_release(&ep->reach, reach);
 }
 
@@ -204,7 +204,7 @@ static inline u64 pvdma_hit(struct pvdma_endpoint *ep, phys_addr_t phys,
 	struct pvdma_track *track = &ep->pv->track;
 	u64 first, last;
 
-	/* pairs with the release in pvdma_reach_out(): the directory covers it */
+	/* pairs with pvdma_reach_out(): the directory covers it */
 	if (unlikely(phys + size - 1 > smp_load_acquire(&ep->reach)))
 		return 0;
 	if (likely(pvdma_track_hit(track, phys, size)))

@@ -248,15 +248,16 @@ static void pvdma_endpoint_detach(struct pvdma_endpoint *ep)
 		return;
 	pvdma_strict_settle(ep);
 	/* while what was mapped by its requests can still be unmapped */
-	ep->attached = ep->unanswered = false;
+	ep->attached = false;
+	ep->unanswered = false;
 	pvdma_reserve_close(ep->pv);
 	err = pvdma_session_detach(ep->pv, ep->number);
 	trace_pvdma_detach(&ep->pdev->dev, ep->number, err);
 }
 
 /*
- * The device goes, or is not to be ours any more. With @keep what it has mapped is
- * looked after until it ends.
+ * The device goes, or is not to be ours any more. With @keep what it has mapped
+ * is looked after until it ends.
  */
 static void pvdma_endpoint_removed(struct pvdma_endpoint *ep, bool keep)
 {
@@ -509,8 +510,8 @@ void pvdma_endpoint_quiesce(struct pvdma *pv)
 }
 
 /*
- * What is held is mapped again: lets the devices back on to the bus. What room is
- * left may be for copies.
+ * What is held is mapped again: lets the devices back on to the bus. What room
+ * is left may be for copies.
  */
 void pvdma_endpoint_release_dma(struct pvdma *pv)
 {

@@ -5,13 +5,13 @@
  * Owns: pvdma.gone, endpoints whose devices were taken out while something of
  * theirs was mapped.
  *
- * Theory of operation: a driver may hand pages on, mapped as they are, and leave
- * it to whoever has them last to unmap them: page_pool does, which holds on to
- * the device's struct for that. So the operations stay, and so do the holds in
- * the table until they are given up one by one; else these granules would be
- * held for ever. The device does no DMA any more, and the host does not know
- * the endpoint. It ends when nothing is mapped, which is looked for once a
- * second, or with the pvdma device.
+ * Theory of operation: a driver may hand pages on, mapped as they are, and
+ * leave it to whoever has them last to unmap them: page_pool does, which holds
+ * on to the device's struct for that. So the operations stay, and so do the
+ * holds in the table until they are given up one by one; else these granules
+ * would be held for ever. The device does no DMA any more, and the host does
+ * not know the endpoint. It ends when nothing is mapped, which is looked for
+ * once a second, or with the pvdma device.
  *
  * Locks: pvdma_lock.
  */

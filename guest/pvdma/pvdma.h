@@ -174,10 +174,10 @@ struct pvdma_endpoint {
 	bool unmap_failed; /* and the log says so */
 	struct pvdma_defer defer; /* unmaps that wait */
 	struct delayed_work defer_work;
-	bool attached; /* pvdma_lock, from here on */
+	bool attached;	 /* pvdma_lock, from here on */
 	bool unanswered; /* ATTACH was, and may be done by now, or yet */
-	bool silenced; /* cut off from the bus while we are down */
-	bool bound;    /* a driver is, and we hold the module */
+	bool silenced;	 /* cut off from the bus while we are down */
+	bool bound;	 /* a driver is, and we hold the module */
 	struct list_head node;
 	struct kref ref;
 	struct work_struct unbound_work;

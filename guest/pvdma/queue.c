@@ -95,8 +95,8 @@ void pvdma_queue_reap(struct pvdma_queue *q)
 }
 
 /*
- * Says what reaping has found. Not under the lock, and with no slot in hand: the
- * console may be a network, behind a device that we map for.
+ * Says what reaping has found. Not under the lock, and with no slot in hand:
+ * the console may be a network, behind a device that we map for.
  */
 void pvdma_queue_tell(struct pvdma_queue *q)
 {

@@ -331,9 +331,9 @@ static unsigned int pvdma_virtio_held(struct pvdma *pv, enum pvdma_level level,
 }
 
 /*
- * Maps what these words hold already; their holds stay. It is they that are held
- * once more, granules or blocks: the host has to know their leaves, which are
- * those that it looks at before it takes anything away.
+ * Maps what these words hold already; their holds stay. It is they that are
+ * held once more, granules or blocks: the host has to know their leaves, which
+ * are those that it looks at before it takes anything away.
  */
 static int pvdma_virtio_remap_runs(struct pvdma *pv, u32 endpoint,
 				   const struct pvdma_run *run, unsigned int n)

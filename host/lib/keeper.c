@@ -269,6 +269,8 @@ static void trim(struct keeper *keeper, size_t most)
 			if (e->idle != 0 && (!oldest || e->idle < oldest->idle))
 				oldest = e;
 		}
+		if (!oldest)
+			return; /* they are counted */
 		take_out(keeper, oldest);
 	}
 }

@@ -308,8 +308,8 @@ static void run_stream(struct edu *edu)
 #define COPIES BIT(AREA_ORDER)
 
 /*
- * What is at @p, before it is mapped for the device to write to: a copy begins with
- * that. (The device reads it, too, which nothing keeps it from.)
+ * What is at @p, before it is mapped for the device to write to: a copy begins
+ * with that. (The device reads it, too, which nothing keeps it from.)
  */
 static void prepare(u8 *p)
 {
@@ -319,8 +319,8 @@ static void prepare(u8 *p)
 }
 
 /*
- * The device takes what is at @p and keeps it; then it writes it back. A part of the
- * page is synced, and no byte beside it may change.
+ * The device takes what is at @p and keeps it; then it writes it back. A part
+ * of the page is synced, and no byte beside it may change.
  */
 static bool carries(struct edu *edu, u8 *p, dma_addr_t addr)
 {
