@@ -15,9 +15,8 @@
  *
  * Nor does the reset of a device say that the VM is reset: a driver may do that, and
  * a VMM does it with what it plugs in. It counts while the queues stand still, or if
- * they stop soon after and memory moves; and only that of a device which a driver
- * looks after. Where there is none, nothing is mapped for one, and the next driver's
- * INIT ends all the rest.
+ * they stop soon after and memory moves; but not the first one of a device that has
+ * just come, nor one of a device that no driver looks after, if there are others.
  */
 #include "host/agent/vm.h"
 
@@ -126,8 +125,11 @@ void vm_device_reset(struct vm *vm)
 void vm_endpoint_reset(struct vm *vm, uint32_t endpoint)
 {
 	forget_old_reset(vm, VM_RESET_SLOW_USEC);
+	if (endpoints_first_reset(vm, endpoint))
+		return;
 	/* with the VM those are reset, too, for which anything is mapped */
-	if (vm->root->reset_seen == 0 && endpoints_check(vm, endpoint) != 0)
+	if (vm->root->reset_seen == 0 && endpoints_attached(vm) &&
+	    endpoints_check(vm, endpoint) != 0)
 		return;
 	vm_device_reset(vm);
 }

@@ -87,12 +87,23 @@ int vm_endpoint_add(struct vm *vm, uint32_t endpoint)
 	vm->root->endpoints[i] = (struct vm_endpoint){
 		.id = endpoint,
 		.present = true,
+		.fresh = true,
 	};
 	endpoints_count_slots(vm);
 	mode_update(vm);
 	vm->root->endpoint_news++;
 	vm_notify_config(vm);
 	return 0;
+}
+
+bool endpoints_first_reset(struct vm *vm, uint32_t id)
+{
+	struct vm_endpoint *endpoint = find_endpoint(vm, id);
+
+	if (!endpoint || !endpoint->fresh)
+		return false;
+	endpoint->fresh = false;
+	return true;
 }
 
 bool vm_endpoint_denied(const struct vm *vm, uint32_t endpoint)
@@ -192,6 +203,7 @@ int endpoints_attach(struct vm *vm, uint32_t id,
 	endpoint->strategy = attach->strategy;
 	endpoint->dma_mask = attach->dma_mask;
 	endpoint->attached = true;
+	endpoint->fresh = false;
 	/* From now on each granule can end by itself (DEV-STRICT-1). */
 	if (!strict && endpoints_strict(vm)) {
 		crash_point("attached-strictly");

@@ -33,6 +33,9 @@ int endpoints_settle(struct vm *vm);
 /* The strategy of an attached endpoint. */
 uint8_t endpoints_strategy(const struct vm *vm, uint32_t id);
 
+/* Is it new, so that this reset is one that belongs to its coming? */
+bool endpoints_first_reset(struct vm *vm, uint32_t id);
+
 /* Is one attached? */
 bool endpoints_attached(const struct vm *vm);
 

@@ -158,7 +158,8 @@ int vm_memory_drop(struct vm *vm, const void *source);
 
 /*
  * The VMM reset the VM's own device, or that of an endpoint: with the queues
- * stopped, that is a VM reset, unless it is of one that no driver looks after.
+ * stopped, that is a VM reset, unless it is of one that has just come, or that no
+ * driver looks after while there are others.
  */
 void vm_device_reset(struct vm *vm);
 void vm_endpoint_reset(struct vm *vm, uint32_t endpoint);

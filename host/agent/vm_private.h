@@ -35,7 +35,7 @@ struct vm_endpoint {
 	uint8_t present;
 	uint8_t attached;
 	uint8_t strategy; /* VIRTIO_PVDMA_S_*, that its driver wants */
-	uint8_t reserved;
+	uint8_t fresh;	  /* neither reset nor attached since it came */
 	uint64_t dma_mask;
 };
 

@@ -319,6 +319,12 @@ static void test_reset_plugged_first(void **state)
 	vm_endpoint_reset(g.vm, 1);
 	vm_queues_start(g.vm);
 	assert_int_equal(guest_attach(&g, 1), OK);
+	/* but one that was there before has been reset with the VM */
+	assert_int_equal(guest_detach(&g, 1), OK);
+	vm_queues_stop(g.vm);
+	vm_endpoint_reset(g.vm, 1);
+	vm_queues_start(g.vm);
+	assert_int_equal(guest_attach(&g, 1), STATE);
 }
 
 static void test_reset_init(void **state)
