@@ -30,7 +30,7 @@ checkout() {
 	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose cache "$TREE/lower"
 	overlay cache "$TREE/lower"
 	overlay top "$BED_TOP"
-	printf '#!/bin/sh\ntouch "$(dirname "$1")/rates.svg"\n' > "$TREE/bin/gnuplot"
+	printf '#!/bin/sh\ntouch "$(dirname "$1")/bench-rates.svg"\n' > "$TREE/bin/gnuplot"
 	printf '#!/bin/sh\nexit 1\n' > "$TREE/bin/mkfs.ext4"
 	chmod 755 "$TREE"/bin/*
 	modprobe -a nvme e1000e

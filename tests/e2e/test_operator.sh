@@ -281,8 +281,11 @@ restarts() {
 
 	pid=$(main_pid)
 	newer "$E2E_BIN"/pvdma-host_*.deb
+	systemctl start pvdma-metrics.socket
 	apt-get -q install -y "$E2E_RUN/newer.deb"
 	[[ $(dpkg-query -W -f '${Version}' pvdma-host) == *+1 ]] || fail "it is not the newer version"
+	systemctl is-active pvdma-metrics.socket
+	systemctl stop pvdma-metrics.socket
 	same "the agent" "$(main_pid)" "$pid"
 	systemctl restart pvdmad.service
 	pvdmactl show op

@@ -119,10 +119,11 @@ upgrade() {
 }
 
 remove() {
+	[[ ! -e /usr/sbin/pvdmad ]] || systemctl start pvdma-metrics.socket
 	apt-get -q remove -y pvdma-host pvdma-tools
 	[[ ! -e /usr/sbin/pvdma-agent ]] || fail "pvdma-agent is still there"
 	[[ -e /etc/modprobe.d/pvdma.conf ]] || fail "what was configured is gone already"
-	! systemctl is-active pvdmad.service "$UNIT" || fail "something still runs"
+	! systemctl is-active pvdmad.service "$UNIT" pvdma-metrics.socket || fail "something still runs"
 	[[ ! -e /run/pvdma ]] || fail "/run/pvdma is left: $(ls /run/pvdma)"
 }
 
