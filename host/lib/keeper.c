@@ -14,10 +14,9 @@
  * file has one id, that of the first time, and as many references as were put in
  * or claimed. To know a file again takes a descriptor of it (kcmp(2)).
  *
- * A guest that masks and unmasks an interrupt makes its VMM send the same few eventfds
- * over and over, and the manager is one for the whole host. So those that came in
- * messages stay for a while when nobody refers to them any more, and cost it nothing
- * when they come again. (Nothing else does: it would keep memory, or a peer.)
+ * Nothing stays without a reference, although a guest that masks and unmasks an
+ * interrupt has the same few eventfds stored and dropped over and over: VMMs take an
+ * eventfd back by closing it, which VFIO only sees when nobody has it any more.
  *
  * Owns: a descriptor of each file that is kept. Invariant: a file has one entry, and
  * an entry one file; what is in the store is in the entries, but for the state.
@@ -46,8 +45,6 @@
 #define NAME_MAX_LEN 64
 #define KIND_SHIFT   56
 #define NUMBER_MASK  ((UINT64_C(1) << KIND_SHIFT) - 1)
-/* How many stay without a reference. */
-#define IDLE_MAX 32
 
 struct entry {
 	uint64_t id;   /* 0: of another kind of program */
@@ -56,9 +53,7 @@ struct entry {
 	dev_t dev;
 	ino_t ino;
 	unsigned int refs;
-	bool anonymous; /* an eventfd, as a rule */
-	uint64_t idle;	/* since when, in drops, without a reference; 0: not */
-	bool found;	/* by its kind: has no references to count */
+	bool found; /* by its kind: has no references to count */
 };
 
 struct keeper {
@@ -67,8 +62,6 @@ struct keeper {
 	uint64_t *counter, *lost;
 	struct entry *entries;
 	size_t num;
-	size_t num_idle;
-	uint64_t drops;
 };
 
 static const char *const kind_names[KEEPER_KINDS] = {
@@ -146,8 +139,6 @@ static int describe(int fd, struct entry *e)
 		return -errno;
 	e->dev = st.st_dev;
 	e->ino = st.st_ino;
-	/* an anonymous inode is of no type */
-	e->anonymous = (st.st_mode & S_IFMT) == 0;
 	return 0;
 }
 
@@ -207,7 +198,6 @@ static void forget(struct keeper *keeper, struct entry *e)
 {
 	close_fd(e->fd);
 	free(e->foreign);
-	keeper->num_idle -= e->idle != 0;
 	*e = keeper->entries[--keeper->num];
 }
 
@@ -255,32 +245,6 @@ static void take_out(struct keeper *keeper, struct entry *e)
 		name_of(e->id, name);
 	drop(e->id != 0 ? name : e->foreign);
 	forget(keeper, e);
-}
-
-/* Takes out those that have been idle for longest, but @most. */
-static void trim(struct keeper *keeper, size_t most)
-{
-	while (keeper->num_idle > most) {
-		struct entry *oldest = NULL;
-
-		for (size_t i = 0; i < keeper->num; i++) {
-			struct entry *e = &keeper->entries[i];
-
-			if (e->idle != 0 && (!oldest || e->idle < oldest->idle))
-				oldest = e;
-		}
-		if (!oldest)
-			return; /* they are counted */
-		take_out(keeper, oldest);
-	}
-}
-
-/* There is a reference to @e once more. */
-static void refer(struct keeper *keeper, struct entry *e)
-{
-	e->refs++;
-	keeper->num_idle -= e->idle != 0;
-	e->idle = 0;
 }
 
 static struct entry *find(struct keeper *keeper, uint64_t id)
@@ -341,8 +305,6 @@ static struct entry *put_in(struct keeper *keeper, int fd,
 
 	name_of(like->id, name);
 	/* One is for the state. What has no room there is dropped silently. */
-	if (keeper->num + 1 >= keeper->most)
-		trim(keeper, 0);
 	if (keeper->num + 1 >= keeper->most) {
 		log_ratelimited(
 			LOG_ERR,
@@ -388,7 +350,7 @@ uint64_t keeper_put(struct keeper *keeper, enum keeper_kind kind, int fd)
 		++*keeper->lost;
 		return 0;
 	}
-	refer(keeper, e);
+	e->refs++;
 	return e->id;
 }
 
@@ -401,14 +363,7 @@ void keeper_drop(struct keeper *keeper, uint64_t id)
 	if (e->refs > 0 && --e->refs > 0)
 		return;
 	crash_point("unkeep");
-	if (!e->anonymous || e->id >> KIND_SHIFT != KEEPER_MESSAGE) {
-		take_out(keeper, e);
-		return;
-	}
-	if (e->idle == 0)
-		keeper->num_idle++;
-	e->idle = ++keeper->drops;
-	trim(keeper, IDLE_MAX);
+	take_out(keeper, e);
 }
 
 int keeper_claim(struct keeper *keeper, uint64_t id)
@@ -425,7 +380,7 @@ int keeper_claim(struct keeper *keeper, uint64_t id)
 		log_err("the service manager has not kept %s", name);
 		return -EBADF;
 	}
-	refer(keeper, e);
+	e->refs++;
 	return fd;
 }
 

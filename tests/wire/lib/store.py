@@ -42,7 +42,6 @@ class FdStore:
         self.most = most
         self.fds = []       # (name, descriptor), in their order
         self.ready = 0
-        self.asked = 0      # how often it was asked to keep one, or to let one go
         self.status = ""
         self._syncs = 0
         self._changed = threading.Condition()
@@ -121,7 +120,6 @@ class FdStore:
                     os.close(fd)
             self.fds = [(found, fd) for found, fd in self.fds if found != name]
         self.ready += "READY" in lines
-        self.asked += "FDSTORE" in lines or "FDSTOREREMOVE" in lines
         self.status = lines.get("STATUS", self.status)
         self._syncs += "SYNC" in lines
 
